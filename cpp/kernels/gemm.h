@@ -1,0 +1,289 @@
+// The matrix kernels under every convolution and dense layer: rows times packed panels, and sums of
+// outer products. Both keep a tile of kRows x kVectors vectors of sums in registers and spend their
+// time in one loop: load a few panel vectors, broadcast one value per row, multiply and add
+// (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008, section 4;
+// the row pointers after Dukhan, "The indirect convolution algorithm", 2019).
+//
+// Bits: each sum adds its products in the order of the reduction, in one chain per block, whatever
+// tile it sits in. So results don't depend on how rows and columns are cut into tiles and tasks.
+#pragma once
+
+#include "kernels/table.h"
+#include "kernels/vec.h"
+
+namespace fastconv {
+namespace {
+
+// Tiles that fill the register file and spill nothing: 12 sums of 16 registers with AVX2 and SSE2,
+// 24 of 32 with AVX-512 and NEON.
+#if defined(FASTCONV_REGISTERS_32)
+constexpr int kRows = 8, kVectors = 3;
+#else
+constexpr int kRows = 6, kVectors = 2;
+#endif
+
+// Columns are cut into panels of at most kVectors vectors, as even as possible: 4 vectors are 2 + 2
+// and not 3 + 1, because a narrow tile is bound by its broadcasts.
+struct Panels {
+    index_t wide, narrow;     // how many panels hold narrow_width + 1 and narrow_width vectors
+    index_t narrow_width;
+};
+
+template <class T>
+FASTCONV_INLINE Panels cut_into_panels(index_t columns) {
+    const index_t vectors = (columns + kLanes<T> - 1) / kLanes<T>;
+    const index_t panels = (vectors + kVectors - 1) / kVectors;
+    if (panels == 0) return {0, 0, 0};
+    return {vectors % panels, panels - vectors % panels, vectors / panels};
+}
+
+template <class T, int Vectors>
+FASTCONV_INLINE void pack_panel(const PackBlock<T>& block, index_t column, T* panel) {
+    constexpr index_t width = Vectors * kLanes<T>;
+    const index_t columns = smaller(width, block.columns - column);
+    for (index_t row = 0; row < block.rows; ++row) {
+        const T* source = block.source + row * block.row_stride + column * block.column_stride;
+        T* target = panel + (block.first_row + row) * width;
+        if (block.column_stride == 1 && columns == width) {
+            for (int v = 0; v < Vectors; ++v) store(target + v * kLanes<T>, load(source + v * kLanes<T>));
+        } else {
+            for (index_t k = 0; k < columns; ++k) target[k] = source[k * block.column_stride];
+            for (index_t k = columns; k < width; ++k) target[k] = 0;
+        }
+    }
+}
+
+// Calls visit(vectors as a compile-time constant, first column, offset of the panel) for each panel.
+template <class T, class Visit>
+FASTCONV_INLINE void for_each_panel(index_t columns, index_t block_rows, Visit visit) {
+    const Panels panels = cut_into_panels<T>(columns);
+    index_t column = 0;
+    for (index_t p = 0; p < panels.wide + panels.narrow; ++p) {
+        const index_t vectors = panels.narrow_width + (p < panels.wide ? 1 : 0);
+        const index_t offset = column * block_rows;
+        if (vectors == 1) visit.template operator()<1>(column, offset);
+        if constexpr (kVectors >= 2) {
+            if (vectors == 2) visit.template operator()<2>(column, offset);
+        }
+        if constexpr (kVectors >= 3) {
+            if (vectors == 3) visit.template operator()<3>(column, offset);
+        }
+        column += vectors * kLanes<T>;
+    }
+}
+
+template <class T>
+struct PackVisit {
+    const PackBlock<T>& block;
+    template <int Vectors>
+    FASTCONV_INLINE void operator()(index_t column, index_t offset) const {
+        pack_panel<T, Vectors>(block, column, block.panels + offset);
+    }
+};
+
+template <class T>
+void pack_panels(const PackBlock<T>& block) noexcept {
+    for_each_panel<T>(block.columns, block.block_rows, PackVisit<T>{block});
+}
+
+// A tile of sums in registers. All loops over it have constant bounds and are unrolled, so that
+// `lanes` never lives in memory.
+template <class T, int Rows, int Vectors>
+struct Tile {
+    Vec<T> sums[Rows][Vectors];
+
+    FASTCONV_INLINE void add_products(const T* const (&left)[Rows], index_t at, const T* panel) {
+        Vec<T> right[Vectors];
+#pragma GCC unroll 4
+        for (int v = 0; v < Vectors; ++v) right[v] = load(panel + v * kLanes<T>);
+#pragma GCC unroll 16
+        for (int r = 0; r < Rows; ++r) {
+            const Vec<T> value = splat(left[r][at]);
+#pragma GCC unroll 4
+            for (int v = 0; v < Vectors; ++v) sums[r][v] += value * right[v];
+        }
+    }
+
+    FASTCONV_INLINE void clear() {
+#pragma GCC unroll 16
+        for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
+            for (int v = 0; v < Vectors; ++v) sums[r][v] = Vec<T>{};
+    }
+
+    FASTCONV_INLINE void clamp_below_zero() {
+#pragma GCC unroll 16
+        for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
+            for (int v = 0; v < Vectors; ++v) sums[r][v] = relu<T>(sums[r][v]);
+    }
+
+    // row(r): where row r of the tile lies in memory. Columns that don't fill the tile go through a
+    // copy on the stack, so that no lane is read or written behind the end of a row.
+    template <class Row>
+    FASTCONV_INLINE void load_from(Row row, index_t columns) {
+        if (columns == kWidth) {
+            load_all(row);
+        } else {
+            T copy[Rows][kWidth];
+            for (int r = 0; r < Rows; ++r) copy_first(row(r), columns, copy[r], kWidth);
+            load_all([&](int r) { return copy[r]; });
+        }
+    }
+
+    template <class Row>
+    FASTCONV_INLINE void store_to(Row row, index_t columns) const {
+        if (columns == kWidth) {
+            store_all(row);
+        } else {
+            T copy[Rows][kWidth];
+            store_all([&](int r) { return copy[r]; });
+            for (int r = 0; r < Rows; ++r) copy_first(copy[r], columns, row(r), columns);
+        }
+    }
+
+  private:
+    static constexpr index_t kWidth = Vectors * kLanes<T>;
+
+    template <class Row>
+    FASTCONV_INLINE void load_all(Row row) {
+#pragma GCC unroll 16
+        for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
+            for (int v = 0; v < Vectors; ++v) sums[r][v] = load(row(r) + v * kLanes<T>);
+    }
+
+    template <class Row>
+    FASTCONV_INLINE void store_all(Row row) const {
+#pragma GCC unroll 16
+        for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
+            for (int v = 0; v < Vectors; ++v) store(row(r) + v * kLanes<T>, sums[r][v]);
+    }
+};
+
+template <class T, int Rows, int Vectors>
+void multiply_tile(const RowBlock<T>& block, index_t row, index_t column, const T* panel) {
+    const index_t columns = smaller(block.columns - column, Vectors * kLanes<T>);
+    T* const* targets = block.targets + row;
+    const index_t at = block.target_offset + column;
+    const auto target = [=](int r) { return targets[r] + at; };
+
+    Tile<T, Rows, Vectors> tile;
+    if (block.accumulate) {
+        tile.load_from(target, columns);
+    } else if (block.bias != nullptr) {
+        const T* bias = block.bias + column;
+        tile.load_from([=](int) { return bias; }, columns);
+    } else {
+        tile.clear();
+    }
+
+    for (index_t tap = 0; tap < block.taps; ++tap) {
+        const T* left[Rows];
+#pragma GCC unroll 16
+        for (int r = 0; r < Rows; ++r) left[r] = block.sources[tap * block.pitch + row + r] + block.offset;
+        for (index_t c = 0; c < block.depth; ++c, panel += Vectors * kLanes<T>) tile.add_products(left, c, panel);
+    }
+
+    if (block.relu) tile.clamp_below_zero();
+    tile.store_to(target, columns);
+}
+
+// The last tile of a block has fewer rows: Rows counts down to the instantiation that fits.
+template <class T, int Rows, int Vectors>
+FASTCONV_INLINE void multiply_last_rows(const RowBlock<T>& block, index_t row, index_t column, const T* panel) {
+    if constexpr (Rows > 0) {
+        if (block.rows - row == Rows) {
+            multiply_tile<T, Rows, Vectors>(block, row, column, panel);
+        } else {
+            multiply_last_rows<T, Rows - 1, Vectors>(block, row, column, panel);
+        }
+    }
+}
+
+// Panel by panel, so that one panel stays in L1 while the rows of the block stream past it from L2.
+template <class T>
+struct MultiplyVisit {
+    const RowBlock<T>& block;
+    template <int Vectors>
+    FASTCONV_INLINE void operator()(index_t column, index_t offset) const {
+        const T* panel = block.panels + offset;
+        index_t row = 0;
+        for (; row + kRows <= block.rows; row += kRows) multiply_tile<T, kRows, Vectors>(block, row, column, panel);
+        multiply_last_rows<T, kRows - 1, Vectors>(block, row, column, panel);
+    }
+};
+
+template <class T>
+void multiply_rows(const RowBlock<T>& block) noexcept {
+    for_each_panel<T>(block.columns, block.taps * block.depth, MultiplyVisit<T>{block});
+}
+
+// Here the rows of the tile are neighbouring channels of one source row: one pointer per step.
+template <class T, int Rows, int Vectors>
+void outer_tile(const OuterBlock<T>& block, index_t channel, index_t column, const T* panel) {
+    const index_t columns = smaller(block.columns - column, Vectors * kLanes<T>);
+    T* sums = block.sums + channel * block.pitch + column;
+    const index_t pitch = block.pitch;
+    const auto target = [=](int r) { return sums + r * pitch; };
+
+    Tile<T, Rows, Vectors> tile;
+    tile.load_from(target, columns);
+    const index_t at = block.offset + channel;
+    for (index_t row = 0; row < block.rows; ++row, panel += Vectors * kLanes<T>) {
+        const T* left[Rows];
+#pragma GCC unroll 16
+        for (int r = 0; r < Rows; ++r) left[r] = block.sources[row] + r;
+        tile.add_products(left, at, panel);
+    }
+    tile.store_to(target, columns);
+}
+
+template <class T, int Rows, int Vectors>
+FASTCONV_INLINE void outer_last_channels(const OuterBlock<T>& block, index_t channel, index_t column,
+                                         const T* panel) {
+    if constexpr (Rows > 0) {
+        if (block.depth - channel == Rows) {
+            outer_tile<T, Rows, Vectors>(block, channel, column, panel);
+        } else {
+            outer_last_channels<T, Rows - 1, Vectors>(block, channel, column, panel);
+        }
+    }
+}
+
+template <class T>
+struct OuterVisit {
+    const OuterBlock<T>& block;
+    template <int Vectors>
+    FASTCONV_INLINE void operator()(index_t column, index_t offset) const {
+        const T* panel = block.panels + offset;
+        index_t channel = 0;
+        for (; channel + kRows <= block.depth; channel += kRows)
+            outer_tile<T, kRows, Vectors>(block, channel, column, panel);
+        outer_last_channels<T, kRows - 1, Vectors>(block, channel, column, panel);
+    }
+};
+
+template <class T>
+void add_outer_products(const OuterBlock<T>& block) noexcept {
+    for_each_panel<T>(block.columns, block.rows, OuterVisit<T>{block});
+}
+
+template <class T>
+void add_rows(const T* source, index_t pitch, index_t rows, index_t columns, T* sums) noexcept {
+    index_t k = 0;
+    for (; k + kLanes<T> <= columns; k += kLanes<T>) {
+        Vec<T> sum = load(sums + k);
+        for (index_t row = 0; row < rows; ++row) sum += load(source + row * pitch + k);
+        store(sums + k, sum);
+    }
+    for (; k < columns; ++k) {
+        T sum = sums[k];
+        for (index_t row = 0; row < rows; ++row) sum += source[row * pitch + k];
+        sums[k] = sum;
+    }
+}
+
+}  // namespace
+}  // namespace fastconv

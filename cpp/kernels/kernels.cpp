@@ -1,0 +1,43 @@
+// The table of one instruction set. This file is compiled once per set, with the flags and the
+// FASTCONV_TABLE name that fastconv_add_kernels() in CMakeLists.txt gives it; the table is the only
+// symbol that leaves the object file.
+#include "kernels/elementwise.h"
+#include "kernels/gemm.h"
+#include "kernels/pool.h"
+#include "kernels/table.h"
+
+namespace fastconv {
+namespace {
+
+template <class T>
+constexpr Kernels<T> make_table() {
+    return {
+        kLanes<T>,
+        kVectors * kLanes<T>,
+        kRows,
+        pack_panels<T>,
+        multiply_rows<T>,
+        add_outer_products<T>,
+        add_rows<T>,
+        max_window<T>,
+        average_window<T>,
+        scatter_add<T>,
+        relu_array<T>,
+        relu_backward<T>,
+    };
+}
+
+}  // namespace
+
+#define FASTCONV_STRING_(text) #text
+#define FASTCONV_STRING(text) FASTCONV_STRING_(text)
+#define FASTCONV_JOIN_(a, b) a##b
+#define FASTCONV_JOIN(a, b) FASTCONV_JOIN_(a, b)
+
+constexpr KernelTable FASTCONV_JOIN(kernels_, FASTCONV_TABLE){
+    FASTCONV_STRING(FASTCONV_TABLE),
+    make_table<float>(),
+    make_table<double>(),
+};
+
+}  // namespace fastconv

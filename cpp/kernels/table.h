@@ -1,0 +1,94 @@
+// What the rest of the library sees of the kernels: one table of serial functions per instruction
+// set. Drivers own loops over blocks, threads and memory; a kernel gets plain pointers, computes and
+// returns. Everything here is C-like on purpose: nothing that could leave a weak symbol compiled
+// with AVX in an object file that a machine without AVX links (docs/architecture.md, "ISA dispatch").
+#pragma once
+
+#include "kernels/index.h"
+
+namespace fastconv {
+
+// A block of rows times a packed matrix: target[r][k] = act(start[r][k] + sum over tap, c of
+// source[tap][r][offset + c] * panel[tap, c][k]), where start is the target, the bias or zero.
+template <class T>
+struct RowBlock {
+    const T* const* sources;  // sources[tap * pitch + row]: rows of the left matrix, anywhere in memory
+    index_t pitch;
+    index_t rows, taps;
+    index_t offset, depth;  // elements [offset, offset + depth) of each source row take part
+    const T* panels;        // taps * depth rows, packed by pack_panels
+    index_t columns;
+    T* const* targets;  // targets[row] + target_offset: where the columns of a row go
+    index_t target_offset;
+    const T* bias;  // columns values, or null for zero; read only when not accumulating
+    bool accumulate;
+    bool relu;
+};
+
+// A sum of outer products: sums[c * pitch + k] += sum over rows of source[row][offset + c] * panel[row][k].
+template <class T>
+struct OuterBlock {
+    const T* const* sources;
+    index_t rows;
+    index_t offset, depth;
+    const T* panels;  // rows rows, packed by pack_panels
+    index_t columns;
+    T* sums;
+    index_t pitch;
+};
+
+// A matrix view with any strides, to be packed into the panels that the two kernels above read:
+// panel after panel, each a few vectors wide and block_rows long, missing columns filled with zeros.
+template <class T>
+struct PackBlock {
+    const T* source;
+    index_t row_stride, column_stride;
+    index_t rows, columns;
+    T* panels;
+    index_t first_row, block_rows;  // the rows are [first_row, first_row + rows) of a panel of block_rows
+};
+
+// One pooling window and all channels of it. A null row is one that lies in the padding.
+template <class T>
+struct Window {
+    const T* const* rows;  // rows[tap * pitch]
+    const index_t* positions;
+    index_t pitch, taps, channels;
+};
+
+template <class T>
+struct Kernels {
+    index_t vector_width;  // panels are padded to multiples of it
+    index_t panel_width;   // the widest panel: columns that one micro-kernel call covers
+    index_t row_tile;      // rows that one micro-kernel call covers
+
+    void (*pack_panels)(const PackBlock<T>&) noexcept;
+    void (*multiply_rows)(const RowBlock<T>&) noexcept;
+    void (*add_outer_products)(const OuterBlock<T>&) noexcept;
+    // sums[k] += sum over rows of source[row * pitch + k]
+    void (*add_rows)(const T* source, index_t pitch, index_t rows, index_t columns, T* sums) noexcept;
+
+    // output[c] and, where indices isn't null, the position of the first maximum; NaN wins over numbers
+    void (*max_window)(const Window<T>&, T* output, index_t* indices) noexcept;
+    void (*average_window)(const Window<T>&, T scale, T* output) noexcept;
+    // targets[tap * pitch][c] += scale * source[tap * source_pitch + c] for every target that isn't null
+    void (*scatter_add)(T* const* targets, index_t pitch, index_t taps, const T* source, index_t source_pitch,
+                        index_t channels, T scale) noexcept;
+
+    void (*relu)(const T* input, index_t count, T* output) noexcept;
+    // grad_input = grad_output where output > 0, else 0
+    void (*relu_backward)(const T* grad_output, const T* output, index_t count, T* grad_input) noexcept;
+};
+
+struct KernelTable {
+    const char* name;
+    Kernels<float> float32;
+    Kernels<double> float64;
+};
+
+extern const KernelTable kernels_baseline;
+extern const KernelTable kernels_avx2;
+extern const KernelTable kernels_avx512;
+extern const KernelTable kernels_neon;
+
+}  // namespace fastconv
