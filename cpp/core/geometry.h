@@ -1,0 +1,81 @@
+// The shape of a sliding-window operation. One struct serves 1-D, 2-D and 3-D: there are always three
+// spatial axes (depth, height, width), and those that an operation lacks have extent 1.
+//
+// This is the one place where shapes are checked and output sizes derived. Everything below takes a
+// geometry as it is. Errors are std::invalid_argument, which Python sees as ValueError.
+#pragma once
+
+#include <array>
+#include <string>
+#include <vector>
+
+#include "kernels/index.h"
+
+namespace fastconv {
+
+constexpr int kAxes = 3;
+using Shape = std::vector<index_t>;
+
+std::string to_string(const Shape& shape);
+
+// Throws std::invalid_argument with "operation: message".
+[[noreturn]] void fail(const std::string& operation, const std::string& message);
+
+// The product of extents; fails where it would exceed what memory can be addressed with.
+index_t checked_size(const std::string& operation, const Shape& shape);
+
+enum class PaddingMode { kExplicit, kValid, kSame, kSameLower, kFull, kCausal };
+
+// How a window slides, as the caller said it: the arguments that don't depend on an array. The named
+// paddings are resolved once the extents are known.
+struct Sliding {
+    Sliding(std::string operation, int rank, const Shape& stride, const Shape& dilation, const std::string& padding,
+            const Shape& pad_before, const Shape& pad_after, bool ceil_mode = false);
+
+    std::string operation;  // the name that error messages begin with
+    int rank;
+    std::array<index_t, kAxes> stride, dilation, pad_before, pad_after;
+    PaddingMode padding;
+    bool ceil_mode;  // a last window that starts inside the input, but reaches past the padding, counts
+};
+
+struct Axis {
+    index_t input = 1, kernel = 1, stride = 1, dilation = 1, pad_before = 0, pad_after = 0, output = 1;
+
+    index_t window() const { return dilation * (kernel - 1) + 1; }
+};
+
+struct Window3d {
+    int rank = 0;
+    std::array<Axis, kAxes> axes;
+
+    index_t taps() const;
+    index_t input_pixels() const;
+    index_t output_pixels() const;
+};
+
+struct ConvGeometry : Window3d {
+    // Shapes are (batch, *spatial, channels) and (*kernel, in_channels / groups, out_channels).
+    ConvGeometry(const Sliding& sliding, const Shape& input, const Shape& weight, index_t groups);
+
+    index_t batch, in_channels, out_channels, groups = 1;
+
+    index_t group_inputs() const { return in_channels / groups; }
+    index_t group_outputs() const { return out_channels / groups; }
+    index_t input_rows() const { return batch * input_pixels(); }
+    index_t output_rows() const { return batch * output_pixels(); }
+    index_t weight_size() const { return taps() * group_inputs() * out_channels; }
+    // Multiplications and additions of one pass, by the direct algorithm.
+    double operations() const;
+    Shape output_shape() const;
+};
+
+struct PoolGeometry : Window3d {
+    PoolGeometry(const Sliding& sliding, const Shape& input, const Shape& kernel);
+
+    index_t batch, channels;
+
+    Shape output_shape() const;
+};
+
+}  // namespace fastconv

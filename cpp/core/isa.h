@@ -1,0 +1,30 @@
+// Which instruction set the kernels use. Detected once; FASTCONV_ISA or set_isa() force another one.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "kernels/table.h"
+
+namespace fastconv {
+
+// Names of the sets that were compiled in and that this machine can run, slowest first.
+std::vector<std::string> available_isas();
+
+const KernelTable& current_kernels();
+
+// Throws std::invalid_argument for a name that isn't available here.
+void set_isa(const std::string& name);
+
+template <class T>
+const Kernels<T>& kernels();
+template <>
+inline const Kernels<float>& kernels<float>() {
+    return current_kernels().float32;
+}
+template <>
+inline const Kernels<double>& kernels<double>() {
+    return current_kernels().float64;
+}
+
+}  // namespace fastconv
