@@ -1,0 +1,74 @@
+// An algorithm of convolution: its name, what it can do, where it should be taken, and its three passes.
+//
+// The passes are one contraction read three ways; j stands for (tap, input channel), m for pixels:
+//   forward          [m, j] [j, k] -> [m, k]
+//   backward_input   [m, k] [k, j] -> [m, j]
+//   backward_weight  [j, m] [m, k] -> [j, k]
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "core/geometry.h"
+#include "core/tensor.h"
+
+namespace fastconv {
+
+enum class Pass { kForward, kBackwardInput, kBackwardWeight };
+
+template <class T>
+struct ForwardArguments {
+    TensorView<const T> input;
+    const T* weight;  // C-contiguous, as are all that follow
+    const T* bias;    // or null
+    bool relu;
+    T* output;
+};
+
+template <class T>
+struct BackwardInputArguments {
+    const T* grad_output;
+    const T* weight;
+    T* grad_input;
+};
+
+template <class T>
+struct BackwardWeightArguments {
+    const T* grad_output;
+    TensorView<const T> input;
+    T* grad_weight;
+};
+
+template <class T>
+struct Algorithm {
+    const char* name;
+    bool (*supports)(const ConvGeometry&, Pass);
+    // The reason why it should be taken, or null where the next one in the list is better.
+    const char* (*prefers)(const ConvGeometry&, Pass);
+    std::size_t (*workspace)(const ConvGeometry&, Pass);  // bytes
+    void (*forward)(const ConvGeometry&, const ForwardArguments<T>&);
+    void (*backward_input)(const ConvGeometry&, const BackwardInputArguments<T>&);
+    void (*backward_weight)(const ConvGeometry&, const BackwardWeightArguments<T>&);
+};
+
+template <class T>
+const Algorithm<T>& direct_algorithm();
+template <class T>
+const Algorithm<T>& im2col_algorithm();
+
+// All algorithms, the one to try first at the front.
+std::vector<std::string> algorithm_names();
+
+template <class T>
+struct Choice {
+    const Algorithm<T>* algorithm;
+    std::string reason;
+};
+
+// The one place where an algorithm is chosen. "auto" takes the first that supports and prefers the case;
+// a name takes that one, and fails where it doesn't support the case or doesn't exist.
+template <class T>
+Choice<T> select(const std::string& operation, const std::string& name, const ConvGeometry& geometry, Pass pass);
+
+}  // namespace fastconv

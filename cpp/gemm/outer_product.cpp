@@ -1,0 +1,248 @@
+#include "gemm/outer_product.h"
+
+#include <algorithm>
+
+#include "core/arithmetic.h"
+#include "core/isa.h"
+#include "core/memory.h"
+#include "core/threads.h"
+
+namespace fastconv {
+namespace {
+
+// The rows whose right-hand side is packed at a time (a panel of 256 x 16 floats is half of L1), the
+// taps whose pointers are gathered at a time, and the number of tasks that a product is cut into.
+constexpr index_t kRows = 256;
+constexpr index_t kTaps = 16;
+constexpr index_t kTasks = 32;
+constexpr index_t kFewestRowsPerSlice = 512;
+constexpr index_t kMostPartialSums = index_t{1} << 22;  // values: 16 MB of float32
+constexpr index_t kColumns = 512;
+
+// Slices of rows with sums of their own while these are small; else, and beyond that, parts of the
+// (tap, channel) rows of the result, and its columns, with nothing to add up afterwards.
+struct Plan {
+    index_t rows, taps, result_rows, result_size;
+    index_t slices, rows_per_slice;
+    index_t parts, result_rows_per_part;
+    index_t columns_per_segment, segments_per_group, segments, segments_per_task, segment_tasks;
+    index_t padded_columns;
+    int threads;
+
+    index_t tasks() const { return slices * parts * segment_tasks; }
+};
+
+template <class T>
+Plan make_plan(const OuterProduct<T>& product, const Kernels<T>& kernels) {
+    Plan plan{};
+    plan.rows = product.map.rows();
+    plan.taps = product.map.taps();
+    plan.result_rows = plan.taps * product.depth;
+    plan.result_size = plan.result_rows * product.groups * product.columns;
+
+    const index_t affordable = kMostPartialSums / std::max<index_t>(plan.result_size, 1);
+    plan.slices = std::clamp<index_t>(std::min(plan.rows / kFewestRowsPerSlice, affordable), 1, kTasks);
+    plan.rows_per_slice = ceil_div(plan.rows, plan.slices);
+
+    const index_t most_parts = ceil_div(plan.result_rows, 8 * kernels.row_tile);
+    plan.parts = std::min(ceil_div(kTasks, plan.slices), most_parts);
+    plan.result_rows_per_part = ceil_div(plan.result_rows, plan.parts);
+    plan.parts = ceil_div(plan.result_rows, plan.result_rows_per_part);
+
+    plan.columns_per_segment = std::min(kColumns, product.columns);
+    plan.segments_per_group = ceil_div(product.columns, plan.columns_per_segment);
+    plan.segments = product.groups * plan.segments_per_group;
+    const index_t splits = std::min(ceil_div(kTasks, plan.slices * plan.parts), plan.segments);
+    plan.segments_per_task = ceil_div(plan.segments, splits);
+    plan.segment_tasks = ceil_div(plan.segments, plan.segments_per_task);
+    plan.padded_columns = round_up(plan.columns_per_segment, kernels.vector_width);
+
+    const double operations = 2.0 * static_cast<double>(plan.rows) * static_cast<double>(plan.result_size);
+    plan.threads = worthwhile_threads(operations, plan.tasks());
+    return plan;
+}
+
+template <class T>
+struct Workspace {
+    T* partial_sums;    // slice by slice; null where there is one slice
+    T* zeros;           // the row that stands for padding
+    T* panels;          // per worker: kRows rows of the right-hand side, segment by segment
+    const T** sources;  // per worker: kTaps x kRows pointers
+    index_t panels_per_worker;
+};
+
+template <class T>
+Workspace<T> carve(Arena& arena, const OuterProduct<T>& product, const Plan& plan) {
+    Workspace<T> workspace;
+    workspace.panels_per_worker = plan.segments_per_task * kRows * plan.padded_columns;
+    workspace.partial_sums = plan.slices > 1 ? arena.take<T>(plan.slices * plan.result_size) : nullptr;
+    workspace.zeros = arena.take<T>(product.source.channels);
+    workspace.panels = arena.take<T>(plan.threads * workspace.panels_per_worker);
+    workspace.sources = arena.take<const T*>(plan.threads * kTaps * kRows);
+    return workspace;
+}
+
+struct Part {
+    index_t first_row, last_row;          // of the pixels
+    index_t first_result, last_result;    // of the (tap, channel) rows of the result
+    index_t first_segment, last_segment;  // of its columns
+};
+
+Part part_at(const Plan& plan, index_t task) {
+    const index_t slice = task / plan.segment_tasks / plan.parts;
+    const index_t part = task / plan.segment_tasks % plan.parts;
+    const index_t segment = task % plan.segment_tasks * plan.segments_per_task;
+    return {slice * plan.rows_per_slice, std::min((slice + 1) * plan.rows_per_slice, plan.rows),
+            part * plan.result_rows_per_part, std::min((part + 1) * plan.result_rows_per_part, plan.result_rows),
+            segment, std::min(segment + plan.segments_per_task, plan.segments)};
+}
+
+template <class T>
+struct Sum {
+    const OuterProduct<T>& product;
+    const Plan& plan;
+    const Kernels<T>& kernels;
+    const Workspace<T>& workspace;
+
+    struct Segment {
+        index_t group, column, columns;  // column counts from the first group on
+    };
+
+    Segment segment_at(index_t segment) const {
+        const index_t group = segment / plan.segments_per_group;
+        const index_t column = segment % plan.segments_per_group * plan.columns_per_segment;
+        return {group, group * product.columns + column,
+                std::min(plan.columns_per_segment, product.columns - column)};
+    }
+
+    // Where the sums of a slice lie: in the result itself, or packed densely beside those of other slices.
+    struct Sums {
+        T* data;
+        index_t pitch;
+
+        T* row(index_t index) const { return data + index * pitch; }
+    };
+
+    Sums sums_of(index_t slice) const {
+        if (plan.slices == 1) return {product.sums, product.sums_pitch};
+        return {workspace.partial_sums + slice * plan.result_size, product.groups * product.columns};
+    }
+
+    void clear(const Part& part, const Sums& sums) const {
+        const index_t first = segment_at(part.first_segment).column;
+        const Segment last = segment_at(part.last_segment - 1);
+        for (index_t row = part.first_result; row < part.last_result; ++row)
+            std::fill(sums.row(row) + first, sums.row(row) + last.column + last.columns, T(0));
+    }
+
+    void pack(const Part& part, index_t row, index_t rows, T* panels) const {
+        for (index_t s = part.first_segment; s < part.last_segment; ++s, panels += kRows * plan.padded_columns) {
+            const Segment segment = segment_at(s);
+            kernels.pack_panels({product.right + row * product.right_pitch + segment.column, product.right_pitch, 1, rows,
+                                 segment.columns, panels, 0, rows});
+        }
+    }
+
+    // One tap's share of the part: some channels of the source against all columns of the part.
+    void add_tap(const Part& part, index_t tap, const T* const* sources, index_t rows, const T* panels,
+                 const Sums& sums) const {
+        const index_t first = std::max(part.first_result - tap * product.depth, index_t{0});
+        const index_t last = std::min(part.last_result - tap * product.depth, product.depth);
+        for (index_t s = part.first_segment; s < part.last_segment; ++s, panels += kRows * plan.padded_columns) {
+            const Segment segment = segment_at(s);
+            kernels.add_outer_products({sources, rows, segment.group * product.depth + first, last - first, panels,
+                                        segment.columns, sums.row(tap * product.depth + first) + segment.column,
+                                        sums.pitch});
+        }
+    }
+
+    void run(index_t task, int worker) const {
+        const Part part = part_at(plan, task);
+        const Sums sums = sums_of(task / plan.segment_tasks / plan.parts);
+        T* panels = workspace.panels + worker * workspace.panels_per_worker;
+        const T** sources = workspace.sources + worker * kTaps * kRows;
+        const RowAddresses<const T*> rows_of_source = source_rows<const T>(product.source, workspace.zeros);
+        const index_t first_tap = part.first_result / product.depth;
+        const index_t last_tap = ceil_div(part.last_result, product.depth);
+
+        clear(part, sums);
+        for (index_t row = part.first_row; row < part.last_row; row += kRows) {
+            const index_t rows = std::min(kRows, part.last_row - row);
+            pack(part, row, rows, panels);
+            for (index_t tap = first_tap; tap < last_tap; tap += kTaps) {
+                const index_t taps = std::min(kTaps, last_tap - tap);
+                rows_of_source.gather(product.map, row, rows, tap, taps, sources, rows);
+                for (index_t t = 0; t < taps; ++t) add_tap(part, tap + t, sources + t * rows, rows, panels, sums);
+            }
+        }
+    }
+};
+
+// sums[row][k] = sum over slices of partial[slice][row][k], in the order of the slices.
+template <class T>
+void add_slices(const T* partial, index_t slices, index_t rows, index_t columns, T* sums, index_t pitch) {
+    const index_t rows_per_task = ceil_div(4096, columns);
+    const index_t tasks = ceil_div(rows, rows_per_task);
+    const int threads = worthwhile_threads(4.0 * static_cast<double>(slices * rows * columns), tasks);
+    parallel_for(tasks, threads, [&](index_t task, int) {
+        const index_t last = std::min((task + 1) * rows_per_task, rows);
+        for (index_t row = task * rows_per_task; row < last; ++row) {
+            std::fill_n(sums + row * pitch, columns, T(0));
+            kernels<T>().add_rows(partial + row * columns, rows * columns, slices, columns, sums + row * pitch);
+        }
+    });
+}
+
+}  // namespace
+
+template <class T>
+std::size_t workspace_bytes(const OuterProduct<T>& product) {
+    Arena arena;
+    carve(arena, product, make_plan(product, kernels<T>()));
+    return arena.used();
+}
+
+template <class T>
+void sum_products(const OuterProduct<T>& product) {
+    const Kernels<T>& table = kernels<T>();
+    const Plan plan = make_plan(product, table);
+    Arena sizes;
+    carve(sizes, product, plan);
+    const Buffer buffer(take_buffer(sizes.used()));
+    Arena arena(buffer.get());
+    const Workspace<T> workspace = carve(arena, product, plan);
+    std::fill_n(workspace.zeros, product.source.channels, T(0));
+
+    const Sum<T> sum{product, plan, table, workspace};
+    parallel_for(plan.tasks(), plan.threads, [&](index_t task, int worker) { sum.run(task, worker); });
+    if (plan.slices > 1) {
+        add_slices(workspace.partial_sums, plan.slices, plan.result_rows, product.groups * product.columns,
+                   product.sums, product.sums_pitch);
+    }
+}
+
+template <class T>
+void sum_rows(const T* matrix, index_t rows, index_t columns, T* sums) {
+    // Slices also keep the chains of additions short, and with them the rounding error.
+    const index_t slices = std::clamp<index_t>(rows / kFewestRowsPerSlice, 1, 2 * kTasks);
+    const index_t rows_per_slice = ceil_div(rows, slices);
+    const Buffer buffer(take_buffer(static_cast<std::size_t>(slices * columns) * sizeof(T)));
+    T* partial = static_cast<T*>(buffer.get());
+    const int threads = worthwhile_threads(4.0 * static_cast<double>(rows * columns), slices);
+    parallel_for(slices, threads, [&](index_t slice, int) {
+        const index_t first = std::min(slice * rows_per_slice, rows);
+        const index_t count = std::min(rows_per_slice, rows - first);
+        std::fill_n(partial + slice * columns, columns, T(0));
+        kernels<T>().add_rows(matrix + first * columns, columns, count, columns, partial + slice * columns);
+    });
+    add_slices(partial, slices, 1, columns, sums, columns);
+}
+
+template std::size_t workspace_bytes(const OuterProduct<float>&);
+template std::size_t workspace_bytes(const OuterProduct<double>&);
+template void sum_products(const OuterProduct<float>&);
+template void sum_products(const OuterProduct<double>&);
+template void sum_rows(const float*, index_t, index_t, float*);
+template void sum_rows(const double*, index_t, index_t, double*);
+
+}  // namespace fastconv

@@ -1,0 +1,34 @@
+// Sums over pixels: the gradient of a weight, and of a bias.
+//
+//   sums[tap][c][g, k] = sum over r of source[map(r, tap)][g, c] * right[r][g, k]
+//
+// Bits: the rows are cut into slices by geometry alone, each slice sums in order, and the slices are
+// added in order; so neither the number of threads nor who runs what changes a bit.
+#pragma once
+
+#include "core/row_map.h"
+
+namespace fastconv {
+
+template <class T>
+struct OuterProduct {
+    RowMap map;
+    TensorView<const T> source;
+    const T* right = nullptr;  // map.rows() rows of groups * columns values, right_pitch apart
+    index_t right_pitch = 0;
+    index_t groups = 1, depth = 0, columns = 0;
+    T* sums = nullptr;  // taps x depth rows of groups * columns values, sums_pitch apart
+    index_t sums_pitch = 0;
+};
+
+template <class T>
+std::size_t workspace_bytes(const OuterProduct<T>& product);
+
+template <class T>
+void sum_products(const OuterProduct<T>& product);
+
+// sums[k] = sum over r of matrix[r][k]
+template <class T>
+void sum_rows(const T* matrix, index_t rows, index_t columns, T* sums);
+
+}  // namespace fastconv

@@ -1,0 +1,196 @@
+#include "gemm/row_product.h"
+
+#include <algorithm>
+
+#include "core/arithmetic.h"
+#include "core/isa.h"
+#include "core/memory.h"
+#include "core/threads.h"
+
+namespace fastconv {
+namespace {
+
+// Block sizes, after the caches: a panel of 256 x 16 floats is half of a 32 KB L1, and 144 rows of 256
+// values with their sums sit in L2 beside the panels. Measured on 3x3 and 1x1 layers; 96 to 192 rows
+// are within 2 % of each other.
+constexpr index_t kDepth = 256;
+constexpr index_t kRows = 144;
+constexpr index_t kFewestRows = 24;
+constexpr index_t kColumns = 512;
+
+// How a product is cut. Every target value is computed in one task, its sum in the order of the
+// reduction; so none of this changes a bit of the result.
+struct Plan {
+    index_t rows, taps, reduction;
+    index_t taps_per_block, depth_blocks, depth_per_block, blocks;  // the reduction: tap-major, channels inside
+    index_t rows_per_block, row_blocks;
+    index_t columns_per_segment, segments_per_group, segments;  // a segment is some columns of one group
+    index_t padded_columns;                                     // of a segment
+    index_t segments_per_task, segment_tasks;
+    int threads;
+
+    index_t tasks() const { return row_blocks * segment_tasks; }
+};
+
+template <class T>
+Plan make_plan(const RowProduct<T>& product, const Kernels<T>& kernels) {
+    Plan plan{};
+    plan.rows = product.map.rows();
+    plan.taps = product.map.taps();
+    plan.reduction = plan.taps * product.depth;
+
+    plan.depth_blocks = std::max<index_t>(ceil_div(product.depth, kDepth), 1);
+    plan.depth_per_block = ceil_div(product.depth, plan.depth_blocks);
+    const index_t most_taps = plan.depth_blocks > 1 ? 1 : std::max<index_t>(kDepth / product.depth, 1);
+    const index_t tap_blocks = std::max<index_t>(ceil_div(plan.taps, most_taps), 1);
+    plan.taps_per_block = ceil_div(plan.taps, tap_blocks);
+    plan.blocks = tap_blocks * plan.depth_blocks;
+
+    // Enough tasks for the threads to share evenly: first by smaller row blocks, then by columns.
+    const double operations = 2.0 * static_cast<double>(plan.rows) * static_cast<double>(plan.reduction) *
+                              static_cast<double>(product.columns * product.groups);
+    const int threads = worthwhile_threads(operations, plan.rows * product.groups * product.columns);
+    const index_t wanted = threads > 1 ? 4 * threads : 1;
+    const index_t rows_wanted = std::clamp(ceil_div(plan.rows, wanted), kFewestRows, kRows);
+    plan.row_blocks = std::max<index_t>(ceil_div(plan.rows, rows_wanted), 1);
+    plan.rows_per_block = round_up(std::max<index_t>(ceil_div(plan.rows, plan.row_blocks), 1), kernels.row_tile);
+    plan.row_blocks = ceil_div(plan.rows, plan.rows_per_block);
+
+    const index_t splits = plan.row_blocks > 0 ? ceil_div(wanted, plan.row_blocks) : 1;
+    const index_t group_splits = ceil_div(splits, product.groups);
+    plan.columns_per_segment = std::min(
+        kColumns, round_up(ceil_div(product.columns, group_splits), kernels.panel_width));
+    plan.columns_per_segment = std::min(plan.columns_per_segment, product.columns);
+    plan.segments_per_group = ceil_div(product.columns, plan.columns_per_segment);
+    plan.segments = product.groups * plan.segments_per_group;
+    plan.padded_columns = round_up(plan.columns_per_segment, kernels.vector_width);
+    plan.segments_per_task = ceil_div(plan.segments, std::min(splits, plan.segments));
+    plan.segment_tasks = ceil_div(plan.segments, plan.segments_per_task);
+    plan.threads = worthwhile_threads(operations, plan.tasks());
+    return plan;
+}
+
+struct Segment {
+    index_t group, column, columns;
+};
+
+template <class T>
+Segment segment_at(const RowProduct<T>& product, const Plan& plan, index_t segment) {
+    const index_t column = segment % plan.segments_per_group * plan.columns_per_segment;
+    return {segment / plan.segments_per_group, column, std::min(plan.columns_per_segment, product.columns - column)};
+}
+
+struct Block {
+    index_t tap, taps, channel, depth;
+};
+
+template <class T>
+Block block_at(const RowProduct<T>& product, const Plan& plan, index_t block) {
+    const index_t tap = block / plan.depth_blocks * plan.taps_per_block;
+    const index_t channel = block % plan.depth_blocks * plan.depth_per_block;
+    return {tap, std::min(plan.taps_per_block, plan.taps - tap), channel,
+            std::min(plan.depth_per_block, product.depth - channel)};
+}
+
+template <class T>
+struct Workspace {
+    T* panels;         // segment by segment, block by block
+    T* zeros;          // the row that stands for padding
+    const T** sources; // per worker: pointers to the rows of a block, tap by tap
+    T** targets;       // per worker
+};
+
+template <class T>
+Workspace<T> carve(Arena& arena, const RowProduct<T>& product, const Plan& plan) {
+    Workspace<T> workspace;
+    workspace.panels = arena.take<T>(plan.segments * plan.reduction * plan.padded_columns);
+    workspace.zeros = arena.take<T>(product.source.channels);
+    workspace.sources = arena.take<const T*>(plan.threads * plan.taps_per_block * plan.rows_per_block);
+    workspace.targets = arena.take<T*>(plan.threads * plan.rows_per_block);
+    return workspace;
+}
+
+template <class T>
+T* panels_of(const Workspace<T>& workspace, const RowProduct<T>& product, const Plan& plan, const Kernels<T>& kernels,
+             index_t segment, const Block& block) {
+    const index_t padded = round_up(segment_at(product, plan, segment).columns, kernels.vector_width);
+    return workspace.panels + segment * plan.reduction * plan.padded_columns +
+           (block.tap * product.depth + block.channel) * padded;
+}
+
+template <class T>
+void pack_weight(const RowProduct<T>& product, const Plan& plan, const Workspace<T>& workspace,
+                 const Kernels<T>& kernels) {
+    const index_t tasks = plan.segments * plan.blocks;
+    const double work = 4.0 * static_cast<double>(plan.segments * plan.reduction * plan.padded_columns);
+    parallel_for(tasks, worthwhile_threads(work, tasks), [&](index_t task, int) {
+        const index_t index = task / plan.blocks;
+        const Segment segment = segment_at(product, plan, index);
+        const Block block = block_at(product, plan, task % plan.blocks);
+        T* panels = panels_of(workspace, product, plan, kernels, index, block);
+        for (index_t t = 0; t < block.taps; ++t) {
+            const T* weight = product.weight + kernel_position(product.map, block.tap + t) * product.tap_stride +
+                              segment.group * product.group_stride + block.channel * product.row_stride +
+                              segment.column * product.column_stride;
+            kernels.pack_panels({weight, product.row_stride, product.column_stride, block.depth, segment.columns,
+                                 panels, t * block.depth, block.taps * block.depth});
+        }
+    });
+}
+
+}  // namespace
+
+template <class T>
+std::size_t workspace_bytes(const RowProduct<T>& product) {
+    Arena arena;
+    carve(arena, product, make_plan(product, kernels<T>()));
+    return arena.used();
+}
+
+template <class T>
+void multiply(const RowProduct<T>& product) {
+    const Kernels<T>& table = kernels<T>();
+    const Plan plan = make_plan(product, table);
+    if (plan.rows == 0) return;
+
+    Arena sizes;
+    carve(sizes, product, plan);
+    const Buffer buffer(take_buffer(sizes.used()));
+    Arena arena(buffer.get());
+    const Workspace<T> workspace = carve(arena, product, plan);
+    std::fill_n(workspace.zeros, product.source.channels, T(0));
+    pack_weight(product, plan, workspace, table);
+
+    const RowAddresses<const T*> rows_of_source = source_rows<const T>(product.source, workspace.zeros);
+    parallel_for(plan.tasks(), plan.threads, [&](index_t task, int worker) {
+        const index_t first_row = task / plan.segment_tasks * plan.rows_per_block;
+        const index_t rows = std::min(plan.rows_per_block, plan.rows - first_row);
+        const index_t first_segment = task % plan.segment_tasks * plan.segments_per_task;
+        const index_t last_segment = std::min(first_segment + plan.segments_per_task, plan.segments);
+        const T** sources = workspace.sources + worker * plan.taps_per_block * plan.rows_per_block;
+        T** targets = workspace.targets + worker * plan.rows_per_block;
+        target_rows(product.map, product.target, first_row, rows, targets);
+
+        for (index_t b = 0; b < plan.blocks; ++b) {
+            const Block block = block_at(product, plan, b);
+            if (block.channel == 0)
+                rows_of_source.gather(product.map, first_row, rows, block.tap, block.taps, sources, rows);
+            for (index_t s = first_segment; s < last_segment; ++s) {
+                const Segment segment = segment_at(product, plan, s);
+                const index_t column = segment.group * product.columns + segment.column;
+                table.multiply_rows({sources, rows, rows, block.taps,
+                                     segment.group * product.depth + block.channel, block.depth,
+                                     panels_of(workspace, product, plan, table, s, block), segment.columns, targets,
+                                     column, product.bias == nullptr ? nullptr : product.bias + column, b > 0,
+                                     product.relu && b == plan.blocks - 1});
+            }
+        }
+    });
+}
+
+template std::size_t workspace_bytes(const RowProduct<float>&);
+template std::size_t workspace_bytes(const RowProduct<double>&);
+template void multiply(const RowProduct<float>&);
+template void multiply(const RowProduct<double>&);
+
+}  // namespace fastconv
