@@ -1,0 +1,151 @@
+#include "bindings/arrays.h"
+
+#include <algorithm>
+
+namespace fastconv {
+namespace {
+
+constexpr int kAligned = py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+
+std::string dtype_name(const py::dtype& dtype) { return py::str(static_cast<py::handle>(dtype)); }
+
+bool is_native(const py::dtype& dtype, int number) {
+    return dtype.num() == number && (dtype.byteorder() == '=' || dtype.byteorder() == '|');
+}
+
+template <class T>
+constexpr int kTypeNumber = std::is_same_v<T, double> ? py::detail::npy_api::NPY_DOUBLE_
+                                                      : py::detail::npy_api::NPY_FLOAT_;
+template <class T>
+constexpr const char* kTypeName = std::is_same_v<T, double> ? "float64" : "float32";
+
+bool is_aligned(const py::array& array) { return (array.flags() & kAligned) != 0; }
+
+// The memory from the first to the last byte that an array reaches.
+struct Extent {
+    const char *first, *last;
+};
+
+Extent extent_of(const py::array& array) {
+    const char* data = static_cast<const char*>(array.data());
+    Extent extent{data, data + array.itemsize()};
+    for (py::ssize_t i = 0; i < array.ndim(); ++i) {
+        if (array.shape(i) == 0) return {data, data};
+        const py::ssize_t reach = (array.shape(i) - 1) * array.strides(i);
+        (reach < 0 ? extent.first : extent.last) += reach;
+    }
+    return extent;
+}
+
+}  // namespace
+
+Shape shape_of(const py::array& array) { return Shape(array.shape(), array.shape() + array.ndim()); }
+
+Shape batched_shape(const py::array& array, int rank, bool& batched) {
+    Shape shape = shape_of(array);
+    batched = static_cast<int>(shape.size()) != rank + 1;
+    if (!batched) shape.insert(shape.begin(), 1);
+    return shape;
+}
+
+Shape without_batch(Shape shape, bool batched) {
+    if (!batched) shape.erase(shape.begin());
+    return shape;
+}
+
+bool is_float64(const std::string& operation, const char* name, const py::array& array) {
+    const py::dtype dtype = array.dtype();
+    if (is_native(dtype, kTypeNumber<float>)) return false;
+    if (is_native(dtype, kTypeNumber<double>)) return true;
+    throw py::type_error(operation + ": " + name + " must be float32 or float64 in native byte order, got " +
+                         dtype_name(dtype) + "; convert it with " + name + ".astype(np.float32)");
+}
+
+template <class T>
+void check_same_dtype(const std::string& operation, const char* name, const py::array& array) {
+    if (is_native(array.dtype(), kTypeNumber<T>)) return;
+    throw py::type_error(operation + ": " + name + " must be " + kTypeName<T> + " like the first argument, got " +
+                         dtype_name(array.dtype()) + "; convert it with " + name + ".astype(np." + kTypeName<T> + ")");
+}
+
+bool parse_relu(const std::string& operation, const std::optional<std::string>& activation) {
+    if (!activation) return false;
+    if (*activation == "relu") return true;
+    fail(operation, "activation must be None or 'relu', got '" + *activation + "'");
+}
+
+void check_shape(const std::string& operation, const char* name, const py::array& array, const Shape& expected) {
+    if (static_cast<std::size_t>(array.ndim()) == expected.size() &&
+        std::equal(expected.begin(), expected.end(), array.shape()))
+        return;
+    fail(operation, std::string(name) + " must have shape " + to_string(expected) + ", got " +
+                        to_string(shape_of(array)));
+}
+
+template <class T>
+Contiguous<T>::Contiguous(const std::string& operation, const char* name, const py::array& array) {
+    check_same_dtype<T>(operation, name, array);
+    array_ = py::array_t<T, py::array::c_style | kAligned>::ensure(array);
+    if (!array_) throw py::error_already_set();
+    data_ = static_cast<const T*>(array_.data());
+}
+
+template <class T>
+Activation<T>::Activation(const std::string& operation, const char* name, const py::array& array, int rank,
+                          bool batched) {
+    check_same_dtype<T>(operation, name, array);
+    constexpr py::ssize_t size = sizeof(T);
+    const py::ssize_t axes = array.ndim();
+    bool usable = is_aligned(array) && (array.shape(axes - 1) <= 1 || array.strides(axes - 1) == size);
+    for (py::ssize_t i = 0; i < axes; ++i) usable = usable && array.strides(i) % size == 0;
+    array_ = usable ? array : py::array(py::array_t<T, py::array::c_style | kAligned>::ensure(array));
+    if (!array_) throw py::error_already_set();
+
+    view_.data = static_cast<const T*>(array_.data());
+    view_.channels = array_.shape(axes - 1);
+    if (batched) view_.batch_stride = array_.strides(0) / size;
+    for (int i = 0; i < rank; ++i) view_.strides[kAxes - rank + i] = array_.strides(axes - 1 - rank + i) / size;
+}
+
+template <class T>
+py::array_t<T> new_array(const std::string& operation, const Shape& shape) {
+    const index_t size = checked_size(operation, shape);
+    void* buffer = take_buffer(static_cast<std::size_t>(size) * sizeof(T));
+    const py::capsule owner(buffer, [](void* pointer) { give_back_buffer(pointer); });
+    return py::array_t<T>(shape, static_cast<const T*>(buffer), owner);
+}
+
+template <class T>
+py::array_t<T> output_array(const std::string& operation, const Shape& shape, const py::object& out,
+                            std::initializer_list<py::handle> inputs) {
+    if (out.is_none()) return new_array<T>(operation, shape);
+    const auto array = py::reinterpret_borrow<py::array>(out);
+    check_same_dtype<T>(operation, "out", array);
+    check_shape(operation, "out", array, shape);
+    if (!(array.flags() & py::array::c_style) || !is_aligned(array)) fail(operation, "out must be C-contiguous");
+    if (!array.writeable()) fail(operation, "out must be writable");
+    const Extent target = extent_of(array);
+    for (const py::handle input : inputs) {
+        if (input.is_none()) continue;
+        const Extent source = extent_of(py::reinterpret_borrow<py::array>(input));
+        if (source.first < target.last && target.first < source.last)
+            fail(operation, "out must not share memory with an input");
+    }
+    return py::reinterpret_borrow<py::array_t<T>>(array);
+}
+
+template void check_same_dtype<float>(const std::string&, const char*, const py::array&);
+template void check_same_dtype<double>(const std::string&, const char*, const py::array&);
+template class Contiguous<float>;
+template class Contiguous<double>;
+template class Activation<float>;
+template class Activation<double>;
+template py::array_t<index_t> new_array(const std::string&, const Shape&);
+template py::array_t<float> new_array(const std::string&, const Shape&);
+template py::array_t<double> new_array(const std::string&, const Shape&);
+template py::array_t<float> output_array(const std::string&, const Shape&, const py::object&,
+                                         std::initializer_list<py::handle>);
+template py::array_t<double> output_array(const std::string&, const Shape&, const py::object&,
+                                          std::initializer_list<py::handle>);
+
+}  // namespace fastconv

@@ -1,0 +1,92 @@
+// Between NumPy arrays and the core: checks of dtype and layout, views, and outputs whose memory comes
+// from the buffer cache and goes back to it when the array dies.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <optional>
+#include <string>
+
+#include "core/geometry.h"
+#include "core/memory.h"
+#include "core/tensor.h"
+
+namespace fastconv {
+
+namespace py = pybind11;
+
+Shape shape_of(const py::array& array);
+
+// The shape with a batch axis of one in front where the array lacks it; `batched` says which it was.
+Shape batched_shape(const py::array& array, int rank, bool& batched);
+
+// Throws TypeError unless the array is float32 or float64 in the machine's byte order.
+bool is_float64(const std::string& operation, const char* name, const py::array& array);
+
+// Throws TypeError unless the array has the dtype of the reference argument.
+template <class T>
+void check_same_dtype(const std::string& operation, const char* name, const py::array& array);
+
+// Calls body(T{}) with the type of the array, which decides for the whole call.
+template <class Body>
+auto dispatch(const std::string& operation, const char* name, const py::array& array, Body body) {
+    return is_float64(operation, name, array) ? body(double{}) : body(float{});
+}
+
+// A C-contiguous, aligned version of the array: itself, or a copy.
+template <class T>
+class Contiguous {
+  public:
+    Contiguous() = default;  // stands for an absent array
+    Contiguous(const std::string& operation, const char* name, const py::array& array);
+
+    const T* data() const { return data_; }
+
+  private:
+    py::array array_;
+    const T* data_ = nullptr;
+};
+
+// An activation with contiguous channels: the array itself with its strides, or a copy where the channels
+// are spread or the elements aren't aligned.
+template <class T>
+class Activation {
+  public:
+    Activation(const std::string& operation, const char* name, const py::array& array, int rank, bool batched);
+
+    const TensorView<const T>& view() const { return view_; }
+
+  private:
+    py::array array_;
+    TensorView<const T> view_;
+};
+
+template <class T>
+py::array_t<T> new_array(const std::string& operation, const Shape& shape);
+
+// A new array, filled by fill(pointer) without the GIL.
+template <class T, class Fill>
+py::array_t<T> computed_array(const std::string& operation, const Shape& shape, const Fill& fill) {
+    py::array_t<T> array = new_array<T>(operation, shape);
+    T* target = array.mutable_data();
+    const py::gil_scoped_release nogil;
+    fill(target);
+    return array;
+}
+
+// The array to fill: a new one, or `out` once it has proved to be C-contiguous, writable, of this shape and
+// dtype, and apart from all inputs.
+template <class T>
+py::array_t<T> output_array(const std::string& operation, const Shape& shape, const py::object& out,
+                            std::initializer_list<py::handle> inputs);
+
+// The shape without the batch axis that batched_shape() put in front.
+Shape without_batch(Shape shape, bool batched);
+
+// Whether the activation to fuse is "relu"; anything else but none is a ValueError.
+bool parse_relu(const std::string& operation, const std::optional<std::string>& activation);
+
+void check_shape(const std::string& operation, const char* name, const py::array& array, const Shape& expected);
+
+}  // namespace fastconv

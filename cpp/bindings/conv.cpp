@@ -1,0 +1,150 @@
+#include "conv/conv.h"
+
+#include <pybind11/stl.h>
+
+#include "bindings/arrays.h"
+#include "bindings/register.h"
+#include "conv/patches.h"
+
+namespace fastconv {
+namespace {
+
+py::array forward(const py::array& input, const py::array& weight, const std::optional<py::array>& bias,
+                  const Sliding& sliding, index_t groups, const std::optional<std::string>& activation,
+                  const std::string& algorithm, const py::object& out) {
+    const std::string& operation = sliding.operation;
+    return dispatch(operation, "input", input, [&](auto type) -> py::array {
+        using T = decltype(type);
+        bool batched;
+        const ConvGeometry geometry(sliding, batched_shape(input, sliding.rank, batched), shape_of(weight), groups);
+        const Activation<T> source(operation, "input", input, sliding.rank, batched);
+        const Contiguous<T> matrix(operation, "weight", weight);
+        Contiguous<T> offset;
+        if (bias) {
+            check_shape(operation, "bias", *bias, {geometry.out_channels});
+            offset = Contiguous<T>(operation, "bias", *bias);
+        }
+        const bool relu = parse_relu(operation, activation);
+        const Request request{operation, algorithm};
+        select<T>(operation, algorithm, geometry, Pass::kForward);  // fails before anything is allocated
+        py::array_t<T> output =
+            output_array<T>(operation, without_batch(geometry.output_shape(), batched), out,
+                            {input, weight, bias ? py::handle(*bias) : py::handle(Py_None)});
+        T* target = output.mutable_data();
+        const py::gil_scoped_release nogil;
+        conv_forward<T>(request, geometry, {source.view(), matrix.data(), offset.data(), relu, target});
+        return output;
+    });
+}
+
+py::tuple backward(const py::array& grad_output, const py::array& input, const py::array& weight,
+                   const Sliding& sliding, index_t groups, const std::string& algorithm, bool with_input,
+                   bool with_weight, bool with_bias) {
+    const std::string& operation = sliding.operation;
+    return dispatch(operation, "input", input, [&](auto type) -> py::tuple {
+        using T = decltype(type);
+        bool batched;
+        const ConvGeometry geometry(sliding, batched_shape(input, sliding.rank, batched), shape_of(weight), groups);
+        check_shape(operation, "grad_output", grad_output, without_batch(geometry.output_shape(), batched));
+        const Contiguous<T> gradient(operation, "grad_output", grad_output);
+        const Activation<T> source(operation, "input", input, sliding.rank, batched);
+        const Contiguous<T> matrix(operation, "weight", weight);
+        const Request request{operation, algorithm};
+        for (const Pass pass : {Pass::kBackwardInput, Pass::kBackwardWeight})
+            select<T>(operation, algorithm, geometry, pass);
+
+        py::object grad_input = py::none(), grad_weight = py::none(), grad_bias = py::none();
+        if (with_input) {
+            grad_input = computed_array<T>(operation, shape_of(input), [&](T* target) {
+                conv_backward_input<T>(request, geometry, {gradient.data(), matrix.data(), target});
+            });
+        }
+        if (with_weight) {
+            grad_weight = computed_array<T>(operation, shape_of(weight), [&](T* target) {
+                conv_backward_weight<T>(request, geometry, {gradient.data(), source.view(), target});
+            });
+        }
+        if (with_bias) {
+            grad_bias = computed_array<T>(operation, {geometry.out_channels}, [&](T* target) {
+                conv_backward_bias<T>(geometry, gradient.data(), target);
+            });
+        }
+        return py::make_tuple(grad_input, grad_weight, grad_bias);
+    });
+}
+
+// (name, reason, workspace bytes) of the pass; pass is 0, 1 or 2: forward, backward_input, backward_weight.
+py::tuple explain(const py::array& input, const py::array& weight, const Sliding& sliding, index_t groups,
+                  const std::string& algorithm, int pass) {
+    return dispatch(sliding.operation, "input", input, [&](auto type) {
+        using T = decltype(type);
+        bool batched;
+        check_same_dtype<T>(sliding.operation, "weight", weight);
+        const ConvGeometry geometry(sliding, batched_shape(input, sliding.rank, batched), shape_of(weight), groups);
+        const Choice<T> choice = select<T>(sliding.operation, algorithm, geometry, static_cast<Pass>(pass));
+        return py::make_tuple(choice.algorithm->name, choice.reason,
+                              choice.algorithm->workspace(geometry, static_cast<Pass>(pass)));
+    });
+}
+
+// The geometry of the windows alone, as a convolution into one channel has it.
+ConvGeometry patch_geometry(const Sliding& sliding, const Shape& input, const Shape& kernel) {
+    Shape weight = kernel;
+    weight.push_back(input.empty() ? 1 : input.back());
+    weight.push_back(1);
+    return ConvGeometry(sliding, input, weight, 1);
+}
+
+Shape patches_shape(const ConvGeometry& geometry) {
+    Shape shape = geometry.output_shape();
+    shape.back() = geometry.taps() * geometry.in_channels;
+    return shape;
+}
+
+py::array patches_of(const py::array& input, const Sliding& sliding, const Shape& kernel) {
+    const std::string& operation = sliding.operation;
+    return dispatch(operation, "input", input, [&](auto type) -> py::array {
+        using T = decltype(type);
+        const ConvGeometry geometry = patch_geometry(sliding, shape_of(input), kernel);
+        const Activation<T> source(operation, "input", input, sliding.rank, true);
+        return computed_array<T>(operation, patches_shape(geometry), [&](T* target) {
+            im2col<T>(forward_map(geometry, geometry.batch), source.view(),
+                      {0, geometry.output_rows(), 0, geometry.in_channels}, target);
+        });
+    });
+}
+
+py::array image_of(const py::array& patches, const Sliding& sliding, const Shape& input_shape, const Shape& kernel) {
+    const std::string& operation = sliding.operation;
+    return dispatch(operation, "patches", patches, [&](auto type) -> py::array {
+        using T = decltype(type);
+        const ConvGeometry geometry = patch_geometry(sliding, input_shape, kernel);
+        check_shape(operation, "patches", patches, patches_shape(geometry));
+        const Contiguous<T> source(operation, "patches", patches);
+        return computed_array<T>(operation, input_shape, [&](T* target) {
+            std::fill_n(target, geometry.input_rows() * geometry.in_channels, T(0));
+            col2im<T>(forward_map(geometry, geometry.batch), source.data(),
+                      {0, geometry.output_rows(), 0, geometry.in_channels},
+                      contiguous_view(target, {geometry.axes[0].input, geometry.axes[1].input, geometry.axes[2].input},
+                                      geometry.in_channels));
+        });
+    });
+}
+
+}  // namespace
+
+void register_conv(py::module_& module) {
+    module.def("conv_forward", &forward, py::arg("input").noconvert(), py::arg("weight").noconvert(),
+               py::arg("bias").noconvert(), py::arg("sliding"), py::arg("groups"), py::arg("activation"),
+               py::arg("algorithm"), py::arg("out"));
+    module.def("conv_backward", &backward, py::arg("grad_output").noconvert(), py::arg("input").noconvert(),
+               py::arg("weight").noconvert(), py::arg("sliding"), py::arg("groups"), py::arg("algorithm"),
+               py::arg("with_input"), py::arg("with_weight"), py::arg("with_bias"));
+    module.def("conv_explain", &explain, py::arg("input").noconvert(), py::arg("weight").noconvert(),
+               py::arg("sliding"), py::arg("groups"), py::arg("algorithm"), py::arg("which_pass"));
+    module.def("im2col", &patches_of, py::arg("input").noconvert(), py::arg("sliding"), py::arg("kernel"));
+    module.def("col2im", &image_of, py::arg("patches").noconvert(), py::arg("sliding"), py::arg("input_shape"),
+               py::arg("kernel"));
+}
+
+}  // namespace fastconv

@@ -1,0 +1,122 @@
+#include "pool/pool.h"
+
+#include <pybind11/stl.h>
+
+#include "bindings/arrays.h"
+#include "bindings/register.h"
+
+namespace fastconv {
+namespace {
+
+py::object max_forward(const py::array& input, const Shape& kernel, const Sliding& sliding, bool return_indices,
+                       const py::object& out) {
+    const std::string& operation = sliding.operation;
+    return dispatch(operation, "input", input, [&](auto type) -> py::object {
+        using T = decltype(type);
+        bool batched;
+        const PoolGeometry geometry(sliding, batched_shape(input, sliding.rank, batched), kernel);
+        const Activation<T> source(operation, "input", input, sliding.rank, batched);
+        const Shape shape = without_batch(geometry.output_shape(), batched);
+        py::array_t<T> output = output_array<T>(operation, shape, out, {input});
+        py::array_t<index_t> indices;
+        if (return_indices) indices = new_array<index_t>(operation, shape);
+        T* values = output.mutable_data();
+        index_t* positions = return_indices ? indices.mutable_data() : nullptr;
+        {
+            const py::gil_scoped_release nogil;
+            max_pool_forward<T>(geometry, source.view(), values, positions);
+        }
+        if (!return_indices) return output;
+        return py::make_tuple(output, indices);
+    });
+}
+
+py::array max_backward(const py::array& grad_output, const py::array& indices, const Shape& input_shape,
+                       const Shape& kernel, const Sliding& sliding) {
+    const std::string& operation = sliding.operation;
+    return dispatch(operation, "grad_output", grad_output, [&](auto type) -> py::array {
+        using T = decltype(type);
+        const bool batched = static_cast<int>(input_shape.size()) != sliding.rank + 1;
+        Shape full_shape = input_shape;
+        if (!batched) full_shape.insert(full_shape.begin(), 1);
+        const PoolGeometry geometry(sliding, full_shape, kernel);
+        const Shape shape = without_batch(geometry.output_shape(), batched);
+        check_shape(operation, "grad_output", grad_output, shape);
+        check_shape(operation, "indices", indices, shape);
+        if (!py::isinstance<py::array_t<index_t>>(indices)) {
+            throw py::type_error(operation + ": indices must be int64, got " +
+                                 std::string(py::str(static_cast<py::handle>(indices.dtype()))));
+        }
+        const auto positions = py::array_t<index_t, py::array::c_style | 0x100>::ensure(indices);
+        const Contiguous<T> gradient(operation, "grad_output", grad_output);
+        auto grad_input = new_array<T>(operation, input_shape);
+        T* target = grad_input.mutable_data();
+        const index_t* source = positions.data();
+        bool valid;
+        {
+            const py::gil_scoped_release nogil;
+            valid = max_pool_backward<T>(geometry, gradient.data(), source, target);
+        }
+        if (!valid) {
+            fail(operation, "indices must be between 0 and " + std::to_string(geometry.input_pixels() - 1) +
+                                ", or -1 for a window of padding alone; some are not");
+        }
+        return grad_input;
+    });
+}
+
+Divisor make_divisor(const std::string& operation, bool count_include_pad, std::optional<index_t> override_with) {
+    if (override_with && *override_with < 1)
+        fail(operation, "divisor_override must be at least 1, got " + std::to_string(*override_with));
+    return {count_include_pad, override_with.value_or(0)};
+}
+
+py::array avg_forward(const py::array& input, const Shape& kernel, const Sliding& sliding, bool count_include_pad,
+                      std::optional<index_t> divisor_override, const py::object& out) {
+    const std::string& operation = sliding.operation;
+    return dispatch(operation, "input", input, [&](auto type) -> py::array {
+        using T = decltype(type);
+        bool batched;
+        const PoolGeometry geometry(sliding, batched_shape(input, sliding.rank, batched), kernel);
+        const Divisor divisor = make_divisor(operation, count_include_pad, divisor_override);
+        const Activation<T> source(operation, "input", input, sliding.rank, batched);
+        auto output = output_array<T>(operation, without_batch(geometry.output_shape(), batched), out, {input});
+        T* target = output.mutable_data();
+        const py::gil_scoped_release nogil;
+        avg_pool_forward<T>(geometry, divisor, source.view(), target);
+        return output;
+    });
+}
+
+py::array avg_backward(const py::array& grad_output, const Shape& input_shape, const Shape& kernel,
+                       const Sliding& sliding, bool count_include_pad, std::optional<index_t> divisor_override) {
+    const std::string& operation = sliding.operation;
+    return dispatch(operation, "grad_output", grad_output, [&](auto type) -> py::array {
+        using T = decltype(type);
+        const bool batched = static_cast<int>(input_shape.size()) != sliding.rank + 1;
+        Shape full_shape = input_shape;
+        if (!batched) full_shape.insert(full_shape.begin(), 1);
+        const PoolGeometry geometry(sliding, full_shape, kernel);
+        const Divisor divisor = make_divisor(operation, count_include_pad, divisor_override);
+        check_shape(operation, "grad_output", grad_output, without_batch(geometry.output_shape(), batched));
+        const Contiguous<T> gradient(operation, "grad_output", grad_output);
+        return computed_array<T>(operation, input_shape, [&](T* target) {
+            avg_pool_backward<T>(geometry, divisor, gradient.data(), target);
+        });
+    });
+}
+
+}  // namespace
+
+void register_pool(py::module_& module) {
+    module.def("max_pool_forward", &max_forward, py::arg("input").noconvert(), py::arg("kernel"), py::arg("sliding"),
+               py::arg("return_indices"), py::arg("out"));
+    module.def("max_pool_backward", &max_backward, py::arg("grad_output").noconvert(), py::arg("indices").noconvert(),
+               py::arg("input_shape"), py::arg("kernel"), py::arg("sliding"));
+    module.def("avg_pool_forward", &avg_forward, py::arg("input").noconvert(), py::arg("kernel"), py::arg("sliding"),
+               py::arg("count_include_pad"), py::arg("divisor_override"), py::arg("out"));
+    module.def("avg_pool_backward", &avg_backward, py::arg("grad_output").noconvert(), py::arg("input_shape"),
+               py::arg("kernel"), py::arg("sliding"), py::arg("count_include_pad"), py::arg("divisor_override"));
+}
+
+}  // namespace fastconv

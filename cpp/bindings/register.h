@@ -1,0 +1,15 @@
+// One function per family; module.cpp calls them all.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace fastconv {
+
+void register_runtime(pybind11::module_& module);
+void register_sliding(pybind11::module_& module);
+void register_conv(pybind11::module_& module);
+void register_pool(pybind11::module_& module);
+void register_dense(pybind11::module_& module);
+void register_elementwise(pybind11::module_& module);
+
+}  // namespace fastconv

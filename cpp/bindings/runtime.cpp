@@ -1,0 +1,28 @@
+#include <pybind11/stl.h>
+
+#include "bindings/register.h"
+#include "conv/algorithm.h"
+#include "core/isa.h"
+#include "core/memory.h"
+#include "core/threads.h"
+
+namespace fastconv {
+
+namespace py = pybind11;
+
+void register_runtime(py::module_& module) {
+    module.attr("__version__") = FASTCONV_VERSION;
+    module.attr("compiler") = FASTCONV_COMPILER;
+    module.def("num_threads", &num_threads);
+    module.def("set_num_threads", &set_num_threads, py::arg("count"));
+    module.def("cpu_quota", &cpu_quota);
+    module.def("openmp_version", &openmp_version);
+    module.def("available_isas", &available_isas);
+    module.def("current_isa", [] { return std::string(current_kernels().name); });
+    module.def("set_isa", &set_isa, py::arg("name"));
+    module.def("algorithm_names", &algorithm_names);
+    module.def("empty_buffer_cache", &empty_buffer_cache);
+    module.def("cached_bytes", &cached_bytes);
+}
+
+}  // namespace fastconv

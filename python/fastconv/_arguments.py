@@ -1,0 +1,148 @@
+"""Arguments as users write them, understood once: array-likes, integers or tuples, named paddings.
+
+What is checked here are kinds (is it an integer, is it an array); values and shapes are checked by the
+geometry in the core, which knows all of them.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any, Literal, SupportsIndex, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from fastconv import _core
+
+Array: TypeAlias = npt.NDArray[Any]
+Size: TypeAlias = "int | tuple[int, ...]"
+Padding: TypeAlias = "int | tuple[int, ...] | tuple[tuple[int, int], ...] | str"
+Activation: TypeAlias = Literal["relu"]
+
+_Name = TypeVar("_Name", bound=str)
+
+_INT64_MAX = 2**63 - 1
+
+
+def array(operation: str, name: str, value: object) -> Array:
+    """Return the array itself, or what an object that speaks ``__array__`` or DLPack holds."""
+    if type(value) is np.ndarray:
+        return value
+    if isinstance(value, np.ndarray) or hasattr(value, "__array__"):
+        converted = np.asarray(value)
+    elif hasattr(value, "__dlpack__"):
+        converted = np.from_dlpack(value)  # type: ignore[arg-type]
+    elif isinstance(value, (int, float, complex, list, tuple)):
+        raise TypeError(
+            f"{operation}: {name} must be an array, got {type(value).__name__}; "
+            f"convert it with np.asarray({name}, dtype=np.float32)"
+        )
+    else:
+        raise TypeError(f"{operation}: {name} must be an array, got {type(value).__name__}")
+    return converted
+
+
+def output(operation: str, value: object) -> Array | None:
+    """Return the array to fill, or None."""
+    if value is not None and not isinstance(value, np.ndarray):
+        raise TypeError(f"{operation}: out must be a NumPy array or None, got {type(value).__name__}")
+    return value
+
+
+def integer(operation: str, name: str, value: SupportsIndex) -> int:
+    """Return the value as an int; floats and bools, which are mistakes more often than sizes, are TypeErrors."""
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{operation}: {name} must be an integer, got {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{operation}: {name} must be an integer, got {value!r}") from None
+    return max(-_INT64_MAX, min(number, _INT64_MAX))  # the core names the range that it takes
+
+
+def per_axis(operation: str, name: str, value: object, rank: int) -> tuple[int, ...]:
+    """Return one int per spatial axis, from one for all or one each."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        return (integer(operation, name, value),) * rank  # type: ignore[arg-type]
+    numbers = tuple(integer(operation, name, number) for number in value)
+    if len(numbers) != rank:
+        raise ValueError(f"{operation}: {name} must be one integer or {rank} of them, got {value!r}")
+    return numbers
+
+
+def spatial_rank(operation: str, axes: int, name: str) -> int:
+    """Return the number of spatial axes of an array with batch and channels."""
+    if 3 <= axes <= 5:
+        return axes - 2
+    raise ValueError(f"{operation}: {name} must have 3 to 5 axes (batch, 1 to 3 spatial, channels), got {axes}")
+
+
+def shape(operation: str, input_shape: Iterable[SupportsIndex]) -> tuple[int, ...]:
+    """Return the shape of an input that a gradient is to get."""
+    return tuple(integer(operation, "input_shape", extent) for extent in input_shape)
+
+
+def _pads(operation: str, padding: object, rank: int) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
+    """Return (name or "", pads before, pads after)."""
+    none = (0,) * rank
+    if isinstance(padding, str):
+        if not padding:
+            raise ValueError(f"{operation}: padding must not be an empty string")
+        return padding, none, none
+    if isinstance(padding, Iterable):
+        entries = list(padding)
+        if entries and all(isinstance(entry, Iterable) and not isinstance(entry, str) for entry in entries):
+            pairs = [per_axis(operation, "padding", entry, 2) for entry in entries]
+            if len(pairs) != rank:
+                raise ValueError(
+                    f"{operation}: padding must have one (before, after) pair per axis, {rank} in all, got {padding!r}"
+                )
+            return "", tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
+        padding = entries
+    pads = per_axis(operation, "padding", padding, rank)
+    return "", pads, pads
+
+
+def _sliding(
+    operation: str, rank: int, stride: object, padding: object, dilation: object, ceil_mode: bool
+) -> _core.Sliding:
+    strides = per_axis(operation, "stride", stride, rank)
+    dilations = per_axis(operation, "dilation", dilation, rank)
+    name, before, after = _pads(operation, padding, rank)
+    return _core.Sliding(operation, rank, strides, dilations, name, before, after, bool(ceil_mode))
+
+
+# Equal keys of different types (1 and True and 1.0) must not share an entry.
+_remembered_sliding = lru_cache(maxsize=256, typed=True)(_sliding)
+
+
+def sliding(
+    operation: str,
+    rank: int,
+    stride: object = 1,
+    padding: object = 0,
+    dilation: object = 1,
+    ceil_mode: bool = False,
+) -> _core.Sliding:
+    """Return how the window slides, from the cache where all arguments are plain (the usual case)."""
+    if type(stride) is int and type(dilation) is int and (type(padding) is int or type(padding) is str):
+        return _remembered_sliding(operation, rank, stride, padding, dilation, ceil_mode)
+    return _sliding(operation, rank, stride, padding, dilation, ceil_mode)
+
+
+def name_or_none(operation: str, name: str, value: _Name | None) -> _Name | None:
+    """Return a name such as an activation's; anything but a string or None is a TypeError."""
+    if value is None or isinstance(value, str):
+        return value
+    raise TypeError(f"{operation}: {name} must be a string or None, got {value!r}")
+
+
+def wanted(operation: str, wrt: Iterable[str]) -> tuple[bool, bool, bool]:
+    """Return which of the gradients of input, weight and bias are asked for."""
+    names = ("input", "weight", "bias")
+    asked = {wrt} if isinstance(wrt, str) else set(wrt)
+    if unknown := asked.difference(names):
+        raise ValueError(f"{operation}: wrt must name 'input', 'weight' or 'bias', got {sorted(unknown)}")
+    return "input" in asked, "weight" in asked, "bias" in asked

@@ -1,0 +1,109 @@
+"""The dense (fully connected) layer and its gradients, on the same matrix kernels as the convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from fastconv import _arguments, _core
+from fastconv._arguments import Activation, Array
+
+
+class LinearGradients(NamedTuple):
+    """Gradients of a dense layer: arrays shaped like input, weight and bias; None where not asked for."""
+
+    input: Array | None
+    weight: Array | None
+    bias: Array | None
+
+
+def linear(
+    input: Array,
+    weight: Array,
+    bias: Array | None = None,
+    *,
+    activation: Activation | None = None,
+    out: Array | None = None,
+) -> Array:
+    """Return ``input @ weight + bias``.
+
+    Parameters
+    ----------
+    input : (..., in_features) array of float32 or float64
+    weight : (in_features, out_features) array, dtype of the input
+        As in Keras; PyTorch's weight is the transpose of it.
+    bias : (out_features,) array, optional
+    activation : None or "relu"
+        Applied as the output is stored.
+    out : C-contiguous array of the output's shape and dtype, optional
+        Filled and returned. It must not share memory with an input.
+
+    Returns
+    -------
+    (..., out_features) array
+
+    Raises
+    ------
+    ValueError
+        Shapes that don't fit.
+    TypeError
+        A dtype other than float32 or float64, or a mix of both.
+
+    Notes
+    -----
+    The error against exact arithmetic is of the order of sqrt(in_features) * eps, times the size of the
+    summands; the bits don't depend on the number of threads.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv as fc
+    >>> fc.linear(np.array([[1.0, 2.0]]), np.array([[1.0, 0.0], [0.0, -1.0]]), activation="relu")
+    array([[1., 0.]])
+    """
+    return _core.linear_forward(
+        _arguments.array("linear", "input", input),
+        _arguments.array("linear", "weight", weight),
+        None if bias is None else _arguments.array("linear", "bias", bias),
+        _arguments.name_or_none("linear", "activation", activation),
+        _arguments.output("linear", out),
+    )
+
+
+def linear_backward(
+    grad_output: Array,
+    input: Array,
+    weight: Array,
+    *,
+    wrt: Iterable[str] = ("input", "weight", "bias"),
+) -> LinearGradients:
+    """Return the gradients of a loss with respect to what went into `linear`.
+
+    Parameters
+    ----------
+    grad_output : (..., out_features) array
+        Gradient of the loss with respect to the output (in front of the activation, if there was one).
+    input, weight
+        As in the forward call.
+    wrt : names among "input", "weight" and "bias"
+        What to compute.
+
+    Returns
+    -------
+    LinearGradients
+        Named tuple (input, weight, bias), None where not asked for.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv as fc
+    >>> gradients = fc.linear_backward(np.ones((2, 3)), np.ones((2, 4)), np.ones((4, 3)))
+    >>> gradients.input.shape, gradients.weight[0], gradients.bias
+    ((2, 4), array([2., 2., 2.]), array([2., 2., 2.]))
+    """
+    return LinearGradients(
+        *_core.linear_backward(
+            _arguments.array("linear_backward", "grad_output", grad_output),
+            _arguments.array("linear_backward", "input", input),
+            _arguments.array("linear_backward", "weight", weight),
+            *_arguments.wanted("linear_backward", wrt),
+        )
+    )

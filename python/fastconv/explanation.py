@@ -1,0 +1,70 @@
+"""Which algorithm a convolution takes, why, and what memory it needs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from fastconv import _arguments, _core
+from fastconv._arguments import Activation, Array, Padding, Size
+
+
+class PassPlan(NamedTuple):
+    """What one pass of a convolution will do: algorithm, why it was chosen, and scratch memory in bytes."""
+
+    algorithm: str
+    reason: str
+    workspace_bytes: int
+
+    def __str__(self) -> str:
+        return f"{self.algorithm} ({self.reason}), workspace {self.workspace_bytes:,} bytes"
+
+
+class Explanation(NamedTuple):
+    """What the three passes of a convolution will do."""
+
+    forward: PassPlan
+    backward_input: PassPlan
+    backward_weight: PassPlan
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name}: {plan}" for name, plan in self._asdict().items())
+
+
+def explain(
+    input: Array,
+    weight: Array,
+    bias: Array | None = None,
+    *,
+    stride: Size = 1,
+    padding: Padding = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+    activation: Activation | None = None,
+    algorithm: str = "auto",
+    out: Array | None = None,
+) -> Explanation:
+    """Tell which algorithm a convolution with these arguments takes, why, and the memory that it needs.
+
+    Takes the arguments of `conv1d`, `conv2d` or `conv3d` (the weight tells which), and computes nothing.
+
+    Returns
+    -------
+    Explanation
+        Named tuple (forward, backward_input, backward_weight) of (algorithm, reason, workspace_bytes).
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv as fc
+    >>> x, w = np.zeros((1, 32, 32, 64), np.float32), np.zeros((3, 3, 64, 64), np.float32)
+    >>> fc.explain(x, w, padding="same").forward.algorithm
+    'direct'
+    """
+    del bias, activation, out  # they change nothing, but a call is explained by its own arguments
+    source = _arguments.array("explain", "input", input)
+    matrix = _arguments.array("explain", "weight", weight)
+    rank = _arguments.spatial_rank("explain", matrix.ndim, "weight")
+    sliding = _arguments.sliding("explain", rank, stride, padding, dilation)
+    groups = _arguments.integer("explain", "groups", groups)
+    return Explanation(
+        *(PassPlan(*_core.conv_explain(source, matrix, sliding, groups, algorithm, which)) for which in range(3))
+    )

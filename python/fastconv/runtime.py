@@ -1,0 +1,103 @@
+"""What the library runs on: instruction set, threads, memory; to ask for and to choose.
+
+Environment variables, read once: ``FASTCONV_NUM_THREADS`` (before ``OMP_NUM_THREADS``, before the
+processors that the affinity mask and the control group's quota grant) and ``FASTCONV_ISA``.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from fastconv import _arguments, _core
+
+
+def info() -> dict[str, Any]:
+    """Return versions, instruction set, threads and memory, as one puts them into a report of a problem.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> sorted(fc.info())[:4]
+    ['algorithms', 'cached_bytes', 'compiler', 'cpu_quota']
+    """
+    return {
+        "version": _core.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "compiler": _core.compiler,
+        "openmp": _core.openmp_version(),
+        "isa": _core.current_isa(),
+        "isa_available": tuple(_core.available_isas()),
+        "num_threads": _core.num_threads(),
+        "cpu_quota": _core.cpu_quota() or None,
+        "algorithms": algorithms(),
+        "cached_bytes": _core.cached_bytes(),
+    }
+
+
+def algorithms() -> tuple[str, ...]:
+    """Return the names that ``algorithm=`` takes beside "auto".
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> sorted(fc.algorithms())
+    ['direct', 'im2col']
+    """
+    return tuple(_core.algorithm_names())
+
+
+def get_num_threads() -> int:
+    """Return how many threads a call may use."""
+    return _core.num_threads()
+
+
+def set_num_threads(count: int) -> None:
+    """Choose how many threads a call may use. Results have the same bits with any number.
+
+    Parameters
+    ----------
+    count : int
+        From 1 to 4096.
+    """
+    _core.set_num_threads(min(_arguments.integer("set_num_threads", "num_threads", count), 2**31 - 1))
+
+
+def empty_cache() -> None:
+    """Give the memory of dead outputs and workspaces, kept for the next calls, back to the system."""
+    _core.empty_buffer_cache()
+
+
+@contextmanager
+def options(*, num_threads: int | None = None, isa: str | None = None) -> Iterator[None]:
+    """Choose threads and instruction set for the calls inside a ``with`` block (of all threads).
+
+    Parameters
+    ----------
+    num_threads : int, optional
+    isa : str, optional
+        One of ``info()["isa_available"]``.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> with fc.options(num_threads=1, isa="baseline"):
+    ...     fc.get_num_threads(), fc.info()["isa"]
+    (1, 'baseline')
+    """
+    threads_before, isa_before = _core.num_threads(), _core.current_isa()
+    try:
+        if num_threads is not None:
+            set_num_threads(num_threads)
+        if isa is not None:
+            _core.set_isa(isa)
+        yield
+    finally:
+        _core.set_num_threads(threads_before)
+        _core.set_isa(isa_before)
