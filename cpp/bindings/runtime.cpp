@@ -3,6 +3,7 @@
 #include "bindings/register.h"
 #include "conv/algorithm.h"
 #include "core/isa.h"
+#include "core/machine.h"
 #include "core/memory.h"
 #include "core/threads.h"
 
@@ -21,6 +22,11 @@ void register_runtime(py::module_& module) {
     module.def("current_isa", [] { return std::string(current_kernels().name); });
     module.def("set_isa", &set_isa, py::arg("name"));
     module.def("algorithm_names", &algorithm_names);
+    module.def("measure_peak", [](bool float64, int threads) {
+        const py::gil_scoped_release nogil;
+        return float64 ? measure_peak<double>(threads) : measure_peak<float>(threads);
+    }, py::arg("float64"), py::arg("threads"));
+    module.def("measure_bandwidth", &measure_bandwidth, py::arg("threads"), py::call_guard<py::gil_scoped_release>());
     module.def("empty_buffer_cache", &empty_buffer_cache);
     module.def("cached_bytes", &cached_bytes);
 }

@@ -5,8 +5,7 @@
 //   grad_input  = col2im(grad_output weight^T)
 //   grad_weight = patches^T grad_output
 //
-// With few input channels it is also the faster way: its rows are long, where the direct algorithm pays
-// for every tap to get one or three channels.
+// With few input channels it is also the faster way to the gradient of the input (see prefers()).
 #include <algorithm>
 
 #include "conv/algorithm.h"
@@ -148,9 +147,13 @@ std::size_t workspace(const ConvGeometry& g, Pass pass) {
 
 bool supports(const ConvGeometry&, Pass) { return true; }
 
+// Measured, one core, GFLOP/s of the gradient of the input, direct and im2col: 3x3 3->64, 112x112: 27 and 49;
+// 5x5 6->16, 14x14: 23 and 28; 3x3 8->32, 56x56: 74 and 63. The direct algorithm fills a vector of columns
+// with the input channels of one tap, this one with those of all taps.
 const char* prefers(const ConvGeometry& g, Pass pass) {
-    // To be measured.
-    static_cast<void>(g), static_cast<void>(pass);
+    constexpr index_t kFewChannels = 6;
+    if (pass == Pass::kBackwardInput && g.groups == 1 && g.in_channels <= kFewChannels && g.taps() > 1)
+        return "few input channels: the columns of all taps together fill the vectors";
     return nullptr;
 }
 

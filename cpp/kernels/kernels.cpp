@@ -3,6 +3,7 @@
 // symbol that leaves the object file.
 #include "kernels/elementwise.h"
 #include "kernels/gemm.h"
+#include "kernels/machine.h"
 #include "kernels/pool.h"
 #include "kernels/table.h"
 
@@ -24,6 +25,8 @@ constexpr Kernels<T> make_table() {
         scatter_add<T>,
         relu_array<T>,
         relu_backward<T>,
+        multiply_add_chains<T>,
+        sum_of<T>,
     };
 }
 

@@ -118,6 +118,11 @@ def _sliding(
 _remembered_sliding = lru_cache(maxsize=256, typed=True)(_sliding)
 
 
+def _is_plain(value: object) -> bool:
+    """Tell whether a value is an int or a tuple of ints: not 1.0 nor True, which would find the entry of 1."""
+    return type(value) is int or (type(value) is tuple and all(type(number) is int for number in value))
+
+
 def sliding(
     operation: str,
     rank: int,
@@ -127,7 +132,7 @@ def sliding(
     ceil_mode: bool = False,
 ) -> _core.Sliding:
     """Return how the window slides, from the cache where all arguments are plain (the usual case)."""
-    if type(stride) is int and type(dilation) is int and (type(padding) is int or type(padding) is str):
+    if _is_plain(stride) and _is_plain(dilation) and (type(padding) is str or _is_plain(padding)):
         return _remembered_sliding(operation, rank, stride, padding, dilation, ceil_mode)
     return _sliding(operation, rank, stride, padding, dilation, ceil_mode)
 

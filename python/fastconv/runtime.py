@@ -74,6 +74,24 @@ def empty_cache() -> None:
     _core.empty_buffer_cache()
 
 
+def measure_machine() -> dict[str, float]:
+    """Measure what the machine can do with the current threads and instruction set, in about a second.
+
+    Returns
+    -------
+    dict
+        ``peak_float32`` and ``peak_float64`` in GFLOP/s (chains of fused multiply-adds in registers) and
+        ``bandwidth`` in GB/s (reading an array larger than the caches): the roofline that benchmarks are
+        held against. Other programs on the machine make the figures smaller, never larger.
+    """
+    threads = _core.num_threads()
+    return {
+        "peak_float32": _core.measure_peak(False, threads) / 1e9,
+        "peak_float64": _core.measure_peak(True, threads) / 1e9,
+        "bandwidth": _core.measure_bandwidth(threads) / 1e9,
+    }
+
+
 @contextmanager
 def options(*, num_threads: int | None = None, isa: str | None = None) -> Iterator[None]:
     """Choose threads and instruction set for the calls inside a ``with`` block (of all threads).

@@ -1,0 +1,47 @@
+// What the machine can do at best, to compare with: independent chains of fused multiply-adds in
+// registers, and reading memory once.
+#pragma once
+
+#include "kernels/table.h"
+#include "kernels/vec.h"
+
+namespace fastconv {
+namespace {
+
+// As many chains as a tile of the matrix kernels has sums, so both have the same latencies to hide.
+template <class T>
+double multiply_add_chains(index_t steps, T* result) noexcept {
+#if defined(FASTCONV_REGISTERS_32)
+    constexpr int chains = 24;
+#else
+    constexpr int chains = 12;
+#endif
+    Vec<T> values[chains];
+    for (int i = 0; i < chains; ++i) values[i] = splat(static_cast<T>(i));
+    // Values tend to 1: neither overflow nor denormals on the way.
+    const Vec<T> factor = splat(T(0.5)), summand = splat(T(0.5));
+    for (index_t step = 0; step < steps; ++step)
+#pragma GCC unroll 24
+        for (int i = 0; i < chains; ++i) values[i] = values[i] * factor + summand;
+    Vec<T> sum{};
+    for (int i = 0; i < chains; ++i) sum += values[i];
+    *result = sum[0];
+    return 2.0 * chains * kLanes<T> * static_cast<double>(steps);
+}
+
+template <class T>
+T sum_of(const T* values, index_t count) noexcept {
+    Vec<T> sums[8] = {};
+    index_t i = 0;
+    for (; i + 8 * kLanes<T> <= count; i += 8 * kLanes<T>)
+#pragma GCC unroll 8
+        for (int k = 0; k < 8; ++k) sums[k] += load(values + i + k * kLanes<T>);
+    T sum = 0;
+    for (int k = 0; k < 8; ++k)
+        for (index_t lane = 0; lane < kLanes<T>; ++lane) sum += sums[k][lane];
+    for (; i < count; ++i) sum += values[i];
+    return sum;
+}
+
+}  // namespace
+}  // namespace fastconv
