@@ -40,11 +40,15 @@ void run(benchmark::State& state, const Layer& layer, index_t batch, const std::
     for (auto iteration : state) {
         static_cast<void>(iteration);
         switch (pass) {
-            case Pass::kForward: conv_forward<float>(request, g, {input, weight, nullptr, false, output}); break;
+            case Pass::kForward:
+                conv_forward<float>(request, g, {input, weight, nullptr, false, output});
+                break;
             case Pass::kBackwardInput:
                 conv_backward_input<float>(request, g, {output, weight, arrays.input.data()});
                 break;
-            case Pass::kBackwardWeight: conv_backward_weight<float>(request, g, {output, input, weight}); break;
+            case Pass::kBackwardWeight:
+                conv_backward_weight<float>(request, g, {output, input, weight});
+                break;
         }
         benchmark::ClobberMemory();
     }
@@ -59,10 +63,9 @@ void add_layer(const Layer& layer, index_t batch) {
                                                    {"backward_weight", Pass::kBackwardWeight}};
     for (const std::string& algorithm : algorithm_names())
         for (const auto& [name, pass] : passes)
-            benchmark::RegisterBenchmark((layer.name + "/" + algorithm + "/" + name).c_str(),
-                                         [=, pass = pass](benchmark::State& state) {
-                                             run(state, layer, batch, algorithm, pass);
-                                         })
+            benchmark::RegisterBenchmark(
+                (layer.name + "/" + algorithm + "/" + name).c_str(),
+                [=, pass = pass](benchmark::State& state) { run(state, layer, batch, algorithm, pass); })
                 ->UseRealTime()
                 ->Unit(benchmark::kMicrosecond);
 }
@@ -93,8 +96,7 @@ int main(int argc, char** argv) {
         return 2;
     }
     fastconv::peak = fastconv::measure_peak<float>(fastconv::num_threads());
-    std::printf("threads %d, peak %.1f GFLOP/s (float32, measured)\n", fastconv::num_threads(),
-                fastconv::peak / 1e9);
+    std::printf("threads %d, peak %.1f GFLOP/s (float32, measured)\n", fastconv::num_threads(), fastconv::peak / 1e9);
     benchmark::RunSpecifiedBenchmarks();
     return 0;
 }

@@ -14,8 +14,8 @@ bool is_native(const py::dtype& dtype, int number) {
 }
 
 template <class T>
-constexpr int kTypeNumber = std::is_same_v<T, double> ? py::detail::npy_api::NPY_DOUBLE_
-                                                      : py::detail::npy_api::NPY_FLOAT_;
+constexpr int kTypeNumber =
+    std::is_same_v<T, double> ? py::detail::npy_api::NPY_DOUBLE_ : py::detail::npy_api::NPY_FLOAT_;
 template <class T>
 constexpr const char* kTypeName = std::is_same_v<T, double> ? "float64" : "float32";
 
@@ -78,8 +78,8 @@ void check_shape(const std::string& operation, const char* name, const py::array
     if (static_cast<std::size_t>(array.ndim()) == expected.size() &&
         std::equal(expected.begin(), expected.end(), array.shape()))
         return;
-    fail(operation, std::string(name) + " must have shape " + to_string(expected) + ", got " +
-                        to_string(shape_of(array)));
+    fail(operation,
+         std::string(name) + " must have shape " + to_string(expected) + ", got " + to_string(shape_of(array)));
 }
 
 template <class T>

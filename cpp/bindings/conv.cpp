@@ -27,9 +27,8 @@ py::array forward(const py::array& input, const py::array& weight, const std::op
         const bool relu = parse_relu(operation, activation);
         const Request request{operation, algorithm};
         select<T>(operation, algorithm, geometry, Pass::kForward);  // fails before anything is allocated
-        py::array_t<T> output =
-            output_array<T>(operation, without_batch(geometry.output_shape(), batched), out,
-                            {input, weight, bias ? py::handle(*bias) : py::handle(Py_None)});
+        py::array_t<T> output = output_array<T>(operation, without_batch(geometry.output_shape(), batched), out,
+                                                {input, weight, bias ? py::handle(*bias) : py::handle(Py_None)});
         T* target = output.mutable_data();
         const py::gil_scoped_release nogil;
         conv_forward<T>(request, geometry, {source.view(), matrix.data(), offset.data(), relu, target});
@@ -65,9 +64,8 @@ py::tuple backward(const py::array& grad_output, const py::array& input, const p
             });
         }
         if (with_bias) {
-            grad_bias = computed_array<T>(operation, {geometry.out_channels}, [&](T* target) {
-                conv_backward_bias<T>(geometry, gradient.data(), target);
-            });
+            grad_bias = computed_array<T>(operation, {geometry.out_channels},
+                                          [&](T* target) { conv_backward_bias<T>(geometry, gradient.data(), target); });
         }
         return py::make_tuple(grad_input, grad_weight, grad_bias);
     });

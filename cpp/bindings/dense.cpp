@@ -11,11 +11,11 @@ const std::string kForward = "linear", kBackward = "linear_backward";
 
 LinearGeometry make_geometry(const std::string& operation, const py::array& input, const py::array& weight) {
     if (weight.ndim() != 2)
-        fail(operation, "weight must have 2 axes (in_features, out_features), got shape " +
-                            to_string(shape_of(weight)));
+        fail(operation,
+             "weight must have 2 axes (in_features, out_features), got shape " + to_string(shape_of(weight)));
     if (weight.shape(0) < 1 || weight.shape(1) < 1)
-        fail(operation, "weight must have at least 1 in_feature and 1 out_feature, got shape " +
-                            to_string(shape_of(weight)));
+        fail(operation,
+             "weight must have at least 1 in_feature and 1 out_feature, got shape " + to_string(shape_of(weight)));
     if (input.ndim() < 1 || input.shape(input.ndim() - 1) != weight.shape(0))
         fail(operation, "input " + to_string(shape_of(input)) + " must have " + std::to_string(weight.shape(0)) +
                             " features on its last axis, as weight " + to_string(shape_of(weight)) + " expects");

@@ -100,9 +100,8 @@ py::array avg_backward(const py::array& grad_output, const Shape& input_shape, c
         const Divisor divisor = make_divisor(operation, count_include_pad, divisor_override);
         check_shape(operation, "grad_output", grad_output, without_batch(geometry.output_shape(), batched));
         const Contiguous<T> gradient(operation, "grad_output", grad_output);
-        return computed_array<T>(operation, input_shape, [&](T* target) {
-            avg_pool_backward<T>(geometry, divisor, gradient.data(), target);
-        });
+        return computed_array<T>(operation, input_shape,
+                                 [&](T* target) { avg_pool_backward<T>(geometry, divisor, gradient.data(), target); });
     });
 }
 

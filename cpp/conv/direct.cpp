@@ -64,8 +64,7 @@ void for_each_phase(const ConvGeometry& g, RowProduct<T> product, Visit visit) {
     for (index_t d = 0; d < std::min(g.axes[0].stride, g.axes[0].input); ++d)
         for (index_t h = 0; h < std::min(g.axes[1].stride, g.axes[1].input); ++h)
             for (index_t w = 0; w < std::min(g.axes[2].stride, g.axes[2].input); ++w) {
-                product.map.axes = {backward_map(g.axes[0], d), backward_map(g.axes[1], h),
-                                    backward_map(g.axes[2], w)};
+                product.map.axes = {backward_map(g.axes[0], d), backward_map(g.axes[1], h), backward_map(g.axes[2], w)};
                 visit(product);
             }
 }
@@ -104,7 +103,8 @@ template <class T>
 std::size_t workspace(const ConvGeometry& g, Pass pass) {
     TensorView<const T> input;
     input.channels = g.in_channels;
-    if (pass == Pass::kForward) return workspace_bytes(forward_product<T>(g, {input, nullptr, nullptr, false, nullptr}));
+    if (pass == Pass::kForward)
+        return workspace_bytes(forward_product<T>(g, {input, nullptr, nullptr, false, nullptr}));
     if (pass == Pass::kBackwardWeight) return workspace_bytes(weight_product<T>(g, {nullptr, input, nullptr}));
     std::size_t largest = 0;
     for_each_phase(g, backward_product<T>(g, {nullptr, nullptr, nullptr}),
@@ -120,7 +120,7 @@ const char* prefers(const ConvGeometry&, Pass) { return "no patch matrix: the fa
 
 template <class T>
 const Algorithm<T>& direct_algorithm() {
-    static const Algorithm<T> algorithm{"direct",  supports,          prefers,           workspace<T>,
+    static const Algorithm<T> algorithm{"direct",   supports,          prefers,           workspace<T>,
                                         forward<T>, backward_input<T>, backward_weight<T>};
     return algorithm;
 }

@@ -36,9 +36,9 @@ struct Problem {
     RowProduct<T> forward(const ForwardArguments<T>& arguments, index_t group, index_t row, index_t rows,
                           const T* patches) const {
         const index_t column = group * g.group_outputs();
-        RowProduct<T> product = matrix_product<T>(
-            rows, patches, length, length, {arguments.weight + column, g.out_channels, 1}, g.group_outputs(),
-            arguments.output + row * g.out_channels + column, g.out_channels);
+        RowProduct<T> product =
+            matrix_product<T>(rows, patches, length, length, {arguments.weight + column, g.out_channels, 1},
+                              g.group_outputs(), arguments.output + row * g.out_channels + column, g.out_channels);
         product.bias = arguments.bias == nullptr ? nullptr : arguments.bias + column;
         product.relu = arguments.relu;
         return product;
@@ -67,8 +67,8 @@ void for_each_tile(const ConvGeometry& g, Visit visit) {
     const index_t tile = rows_per_tile<T>(g);
     for (index_t row = 0; row < g.output_rows(); row += tile)
         for (index_t group = 0; group < g.groups; ++group)
-            visit(group, PatchBlock{row, std::min(tile, g.output_rows() - row), group * g.group_inputs(),
-                                    g.group_inputs()});
+            visit(group,
+                  PatchBlock{row, std::min(tile, g.output_rows() - row), group * g.group_inputs(), g.group_inputs()});
 }
 
 template <class T>
@@ -97,8 +97,8 @@ void forward(const ConvGeometry& g, const ForwardArguments<T>& arguments) {
 template <class T>
 void backward_input(const ConvGeometry& g, const BackwardInputArguments<T>& arguments) {
     const Problem<T> problem{g};
-    const TensorView<T> grad_input = contiguous_view(
-        arguments.grad_input, {g.axes[0].input, g.axes[1].input, g.axes[2].input}, g.in_channels);
+    const TensorView<T> grad_input =
+        contiguous_view(arguments.grad_input, {g.axes[0].input, g.axes[1].input, g.axes[2].input}, g.in_channels);
     std::fill_n(arguments.grad_input, g.input_rows() * g.in_channels, T(0));
     Arena sizes;
     carve_patches<T>(sizes, g);
@@ -138,7 +138,8 @@ std::size_t workspace(const ConvGeometry& g, Pass pass) {
     Arena arena;
     T* patches = carve_patches<T>(arena, g);
     if (pass == Pass::kForward)
-        return arena.used() + workspace_bytes(problem.forward({{}, nullptr, nullptr, false, nullptr}, 0, 0, rows, patches));
+        return arena.used() +
+               workspace_bytes(problem.forward({{}, nullptr, nullptr, false, nullptr}, 0, 0, rows, patches));
     if (pass == Pass::kBackwardInput)
         return arena.used() + workspace_bytes(problem.backward_input({nullptr, nullptr, nullptr}, 0, 0, rows, patches));
     T* sums = carve_sums<T>(arena, g);
@@ -161,7 +162,7 @@ const char* prefers(const ConvGeometry& g, Pass pass) {
 
 template <class T>
 const Algorithm<T>& im2col_algorithm() {
-    static const Algorithm<T> algorithm{"im2col",  supports,          prefers,           workspace<T>,
+    static const Algorithm<T> algorithm{"im2col",   supports,          prefers,           workspace<T>,
                                         forward<T>, backward_input<T>, backward_weight<T>};
     return algorithm;
 }

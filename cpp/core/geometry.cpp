@@ -25,17 +25,26 @@ PaddingMode parse_padding(const std::string& operation, const std::string& name,
     if (name == "same_lower") return PaddingMode::kSameLower;
     if (name == "full") return PaddingMode::kFull;
     if (name == "causal" && rank == 1) return PaddingMode::kCausal;
-    fail(operation, "padding must be an integer, a pair per axis, 'valid', 'same', 'same_lower', 'full' or (1-D only) "
-                    "'causal', got '" + name + "'");
+    fail(operation,
+         "padding must be an integer, a pair per axis, 'valid', 'same', 'same_lower', 'full' or (1-D only) "
+         "'causal', got '" +
+             name + "'");
 }
 
 void resolve_padding(PaddingMode mode, Axis& axis) {
     const index_t reach = axis.window() - 1;
     switch (mode) {
-        case PaddingMode::kExplicit: return;
-        case PaddingMode::kValid: axis.pad_before = axis.pad_after = 0; return;
-        case PaddingMode::kFull: axis.pad_before = axis.pad_after = reach; return;
-        case PaddingMode::kCausal: axis.pad_before = reach, axis.pad_after = 0; return;
+        case PaddingMode::kExplicit:
+            return;
+        case PaddingMode::kValid:
+            axis.pad_before = axis.pad_after = 0;
+            return;
+        case PaddingMode::kFull:
+            axis.pad_before = axis.pad_after = reach;
+            return;
+        case PaddingMode::kCausal:
+            axis.pad_before = reach, axis.pad_after = 0;
+            return;
         case PaddingMode::kSame:
         case PaddingMode::kSameLower: {
             const index_t outputs = ceil_div(axis.input, axis.stride);
@@ -66,13 +75,12 @@ void derive_axes(const Sliding& sliding, const index_t* extents, const index_t* 
         const index_t room = padded - axis.window();
         if (room < 0) {
             fail(sliding.operation, "the window of axis " + std::to_string(i) + " spans " +
-                                        std::to_string(axis.window()) + " (kernel size " +
-                                        std::to_string(axis.kernel) + ", dilation " + std::to_string(axis.dilation) +
+                                        std::to_string(axis.window()) + " (kernel size " + std::to_string(axis.kernel) +
+                                        ", dilation " + std::to_string(axis.dilation) +
                                         "), but the padded input has only " + std::to_string(padded));
         }
         axis.output = room / axis.stride + 1;
-        if (sliding.ceil_mode && room % axis.stride != 0 &&
-            axis.output * axis.stride < axis.input + axis.pad_before) {
+        if (sliding.ceil_mode && room % axis.stride != 0 && axis.output * axis.stride < axis.input + axis.pad_before) {
             ++axis.output;
         }
     }
@@ -120,8 +128,14 @@ index_t checked_size(const std::string& operation, const Shape& shape) {
 
 Sliding::Sliding(std::string operation_name, int window_rank, const Shape& strides, const Shape& dilations,
                  const std::string& padding_name, const Shape& before, const Shape& after, bool ceil)
-    : operation(std::move(operation_name)), rank(window_rank), stride{}, dilation{}, pad_before{}, pad_after{},
-      padding(parse_padding(operation, padding_name, window_rank)), ceil_mode(ceil) {
+    : operation(std::move(operation_name)),
+      rank(window_rank),
+      stride{},
+      dilation{},
+      pad_before{},
+      pad_after{},
+      padding(parse_padding(operation, padding_name, window_rank)),
+      ceil_mode(ceil) {
     for (int i = 0; i < rank; ++i) {
         check_range(operation, "stride", strides[i], 1);
         check_range(operation, "dilation", dilations[i], 1);
@@ -144,8 +158,10 @@ ConvGeometry::ConvGeometry(const Sliding& sliding, const Shape& input, const Sha
     check_input_rank(sliding, input);
     if (static_cast<int>(weight.size()) != sliding.rank + 2) {
         fail(operation, "weight must have " + std::to_string(sliding.rank + 2) + " axes (" +
-                            std::to_string(sliding.rank) + " of the kernel, in_channels // groups, out_channels), "
-                            "got shape " + to_string(weight));
+                            std::to_string(sliding.rank) +
+                            " of the kernel, in_channels // groups, out_channels), "
+                            "got shape " +
+                            to_string(weight));
     }
     check_range(operation, "groups", groups, 1);
     batch = input.front();
@@ -167,7 +183,6 @@ ConvGeometry::ConvGeometry(const Sliding& sliding, const Shape& input, const Sha
     derive_axes(sliding, input.data() + 1, weight.data(), *this);
     checked_size(operation, output_shape());
 }
-
 
 double ConvGeometry::operations() const {
     return 2.0 * static_cast<double>(output_rows()) * static_cast<double>(weight_size());

@@ -35,8 +35,7 @@ const KernelTable& find(const std::string& name, const char* who) {
         if (table->name == name) return *table;
         names += (names.empty() ? "" : ", ") + std::string(table->name);
     }
-    throw std::invalid_argument(std::string(who) + " must be one of " + names + " on this machine, got '" + name +
-                                "'");
+    throw std::invalid_argument(std::string(who) + " must be one of " + names + " on this machine, got '" + name + "'");
 }
 
 std::atomic<const KernelTable*> current{nullptr};

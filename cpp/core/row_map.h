@@ -17,19 +17,19 @@
 namespace fastconv {
 
 struct AxisMap {
-    index_t count = 1;                              // rows of the target side
-    index_t target_start = 0, target_step = 1;      // row q is position target_start + q * target_step
-    index_t source_start = 0, source_step = 1;      // and meets source_start + q * source_step + j * tap_step
+    index_t count = 1;                          // rows of the target side
+    index_t target_start = 0, target_step = 1;  // row q is position target_start + q * target_step
+    index_t source_start = 0, source_step = 1;  // and meets source_start + q * source_step + j * tap_step
     index_t tap_step = 0;
-    index_t extent = 1;                             // valid source positions are [0, extent)
-    index_t taps = 1;                               // j runs over [0, taps)
-    index_t kernel_start = 0, kernel_step = 1;      // tap j is position kernel_start + j * kernel_step
-    index_t kernel = 1;                             // of [0, kernel)
+    index_t extent = 1;                         // valid source positions are [0, extent)
+    index_t taps = 1;                           // j runs over [0, taps)
+    index_t kernel_start = 0, kernel_step = 1;  // tap j is position kernel_start + j * kernel_step
+    index_t kernel = 1;                         // of [0, kernel)
 };
 
 inline AxisMap forward_map(const Axis& axis) {
-    return {axis.output, 0, 1, -axis.pad_before, axis.stride, axis.dilation, axis.input, axis.kernel, 0, 1,
-            axis.kernel};
+    return {axis.output, 0, 1, -axis.pad_before, axis.stride, axis.dilation, axis.input,
+            axis.kernel, 0, 1, axis.kernel};
 }
 
 // The phase-th of axis.stride maps from input positions to output positions.

@@ -138,8 +138,8 @@ const char* openmp_version() {
 int worthwhile_threads(double work, index_t tasks) {
     // Measured: a second thread pays from about 0.3 million operations on (4 us of one core).
     constexpr double kOperationsPerThread = 150e3;
-    const double most = std::min({static_cast<double>(num_threads()), static_cast<double>(tasks),
-                                  std::floor(work / kOperationsPerThread)});
+    const double most = std::min(
+        {static_cast<double>(num_threads()), static_cast<double>(tasks), std::floor(work / kOperationsPerThread)});
     return std::max(static_cast<int>(most), 1);
 }
 

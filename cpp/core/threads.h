@@ -22,8 +22,7 @@ const char* openmp_version();
 int worthwhile_threads(double work, index_t tasks);
 
 namespace detail {
-void run_tasks(index_t tasks, int threads, void (*run)(const void* body, index_t task, int worker),
-               const void* body);
+void run_tasks(index_t tasks, int threads, void (*run)(const void* body, index_t task, int worker), const void* body);
 }
 
 // Runs body(task, worker) for every task in [0, tasks), with worker in [0, threads): scratch memory that
@@ -31,10 +30,9 @@ void run_tasks(index_t tasks, int threads, void (*run)(const void* body, index_t
 // threads no longer exist, everything runs on the calling thread.
 template <class Body>
 void parallel_for(index_t tasks, int threads, const Body& body) {
-    detail::run_tasks(
-        tasks, threads,
-        [](const void* erased, index_t task, int worker) { (*static_cast<const Body*>(erased))(task, worker); },
-        &body);
+    detail::run_tasks(tasks, threads, [](const void* erased, index_t task, int worker) {
+        (*static_cast<const Body*>(erased))(task, worker);
+    }, &body);
 }
 
 }  // namespace fastconv

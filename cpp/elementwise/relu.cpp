@@ -15,9 +15,8 @@ void for_each_chunk(index_t count, const Visit& visit) {
     constexpr index_t kChunk = 32768;
     const index_t chunks = ceil_div(count, kChunk);
     const int threads = worthwhile_threads(4.0 * static_cast<double>(count), chunks);
-    parallel_for(chunks, threads, [&](index_t chunk, int) {
-        visit(chunk * kChunk, std::min(kChunk, count - chunk * kChunk));
-    });
+    parallel_for(chunks, threads,
+                 [&](index_t chunk, int) { visit(chunk * kChunk, std::min(kChunk, count - chunk * kChunk)); });
 }
 
 }  // namespace

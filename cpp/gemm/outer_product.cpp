@@ -92,9 +92,12 @@ Part part_at(const Plan& plan, index_t task) {
     const index_t slice = task / plan.segment_tasks / plan.parts;
     const index_t part = task / plan.segment_tasks % plan.parts;
     const index_t segment = task % plan.segment_tasks * plan.segments_per_task;
-    return {slice * plan.rows_per_slice, std::min((slice + 1) * plan.rows_per_slice, plan.rows),
-            part * plan.result_rows_per_part, std::min((part + 1) * plan.result_rows_per_part, plan.result_rows),
-            segment, std::min(segment + plan.segments_per_task, plan.segments)};
+    return {slice * plan.rows_per_slice,
+            std::min((slice + 1) * plan.rows_per_slice, plan.rows),
+            part * plan.result_rows_per_part,
+            std::min((part + 1) * plan.result_rows_per_part, plan.result_rows),
+            segment,
+            std::min(segment + plan.segments_per_task, plan.segments)};
 }
 
 template <class T>
@@ -111,8 +114,7 @@ struct Sum {
     Segment segment_at(index_t segment) const {
         const index_t group = segment / plan.segments_per_group;
         const index_t column = segment % plan.segments_per_group * plan.columns_per_segment;
-        return {group, group * product.columns + column,
-                std::min(plan.columns_per_segment, product.columns - column)};
+        return {group, group * product.columns + column, std::min(plan.columns_per_segment, product.columns - column)};
     }
 
     // Where the sums of a slice lie: in the result itself, or packed densely beside those of other slices.
@@ -138,8 +140,8 @@ struct Sum {
     void pack(const Part& part, index_t row, index_t rows, T* panels) const {
         for (index_t s = part.first_segment; s < part.last_segment; ++s, panels += kRows * plan.padded_columns) {
             const Segment segment = segment_at(s);
-            kernels.pack_panels({product.right + row * product.right_pitch + segment.column, product.right_pitch, 1, rows,
-                                 segment.columns, panels, 0, rows});
+            kernels.pack_panels({product.right + row * product.right_pitch + segment.column, product.right_pitch, 1,
+                                 rows, segment.columns, panels, 0, rows});
         }
     }
 

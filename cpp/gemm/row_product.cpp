@@ -58,8 +58,8 @@ Plan make_plan(const RowProduct<T>& product, const Kernels<T>& kernels) {
 
     const index_t splits = plan.row_blocks > 0 ? ceil_div(wanted, plan.row_blocks) : 1;
     const index_t group_splits = ceil_div(splits, product.groups);
-    plan.columns_per_segment = std::min(
-        kColumns, round_up(ceil_div(product.columns, group_splits), kernels.panel_width));
+    plan.columns_per_segment =
+        std::min(kColumns, round_up(ceil_div(product.columns, group_splits), kernels.panel_width));
     plan.columns_per_segment = std::min(plan.columns_per_segment, product.columns);
     plan.segments_per_group = ceil_div(product.columns, plan.columns_per_segment);
     plan.segments = product.groups * plan.segments_per_group;
@@ -94,10 +94,10 @@ Block block_at(const RowProduct<T>& product, const Plan& plan, index_t block) {
 
 template <class T>
 struct Workspace {
-    T* panels;         // segment by segment, block by block
-    T* zeros;          // the row that stands for padding
-    const T** sources; // per worker: pointers to the rows of a block, tap by tap
-    T** targets;       // per worker
+    T* panels;          // segment by segment, block by block
+    T* zeros;           // the row that stands for padding
+    const T** sources;  // per worker: pointers to the rows of a block, tap by tap
+    T** targets;        // per worker
 };
 
 template <class T>
@@ -178,10 +178,9 @@ void multiply(const RowProduct<T>& product) {
             for (index_t s = first_segment; s < last_segment; ++s) {
                 const Segment segment = segment_at(product, plan, s);
                 const index_t column = segment.group * product.columns + segment.column;
-                table.multiply_rows({sources, rows, rows, block.taps,
-                                     segment.group * product.depth + block.channel, block.depth,
-                                     panels_of(workspace, product, plan, table, s, block), segment.columns, targets,
-                                     column, product.bias == nullptr ? nullptr : product.bias + column, b > 0,
+                table.multiply_rows({sources, rows, rows, block.taps, segment.group * product.depth + block.channel,
+                                     block.depth, panels_of(workspace, product, plan, table, s, block), segment.columns,
+                                     targets, column, product.bias == nullptr ? nullptr : product.bias + column, b > 0,
                                      product.relu && b == plan.blocks - 1});
             }
         }

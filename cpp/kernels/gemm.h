@@ -14,18 +14,13 @@
 namespace fastconv {
 namespace {
 
-// Tiles that fill the register file and spill nothing: 12 sums of 16 registers with AVX2 and SSE2,
-// 24 of 32 with AVX-512 and NEON.
-#if defined(FASTCONV_REGISTERS_32)
-constexpr int kRows = 8, kVectors = 3;
-#else
-constexpr int kRows = 6, kVectors = 2;
-#endif
+// The tile that fills the register file and spills nothing, chosen per instruction set in CMakeLists.txt.
+constexpr int kRows = FASTCONV_TILE_ROWS, kVectors = FASTCONV_TILE_VECTORS;
 
 // Columns are cut into panels of at most kVectors vectors, as even as possible: 4 vectors are 2 + 2
 // and not 3 + 1, because a narrow tile is bound by its broadcasts.
 struct Panels {
-    index_t wide, narrow;     // how many panels hold narrow_width + 1 and narrow_width vectors
+    index_t wide, narrow;  // how many panels hold narrow_width + 1 and narrow_width vectors
     index_t narrow_width;
 };
 
@@ -241,8 +236,7 @@ void outer_tile(const OuterBlock<T>& block, index_t channel, index_t column, con
 }
 
 template <class T, int Rows, int Vectors>
-FASTCONV_INLINE void outer_last_channels(const OuterBlock<T>& block, index_t channel, index_t column,
-                                         const T* panel) {
+FASTCONV_INLINE void outer_last_channels(const OuterBlock<T>& block, index_t channel, index_t column, const T* panel) {
     if constexpr (Rows > 0) {
         if (block.depth - channel == Rows) {
             outer_tile<T, Rows, Vectors>(block, channel, column, panel);

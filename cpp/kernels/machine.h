@@ -11,11 +11,7 @@ namespace {
 // As many chains as a tile of the matrix kernels has sums, so both have the same latencies to hide.
 template <class T>
 double multiply_add_chains(index_t steps, T* result) noexcept {
-#if defined(FASTCONV_REGISTERS_32)
-    constexpr int chains = 24;
-#else
-    constexpr int chains = 12;
-#endif
+    constexpr int chains = FASTCONV_TILE_ROWS * FASTCONV_TILE_VECTORS;
     Vec<T> values[chains];
     for (int i = 0; i < chains; ++i) values[i] = splat(static_cast<T>(i));
     // Values tend to 1: neither overflow nor denormals on the way.

@@ -79,8 +79,7 @@ FASTCONV_INLINE void max_channel(const Window<T>& window, index_t channel, T* ou
 template <class T>
 void max_window(const Window<T>& window, T* output, index_t* indices) noexcept {
     index_t channel = 0;
-    for (; channel + kLanes<T> <= window.channels; channel += kLanes<T>)
-        max_lanes(window, channel, output, indices);
+    for (; channel + kLanes<T> <= window.channels; channel += kLanes<T>) max_lanes(window, channel, output, indices);
     for (; channel < window.channels; ++channel) max_channel(window, channel, output, indices);
 }
 

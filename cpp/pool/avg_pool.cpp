@@ -54,8 +54,8 @@ void avg_pool_forward(const PoolGeometry& g, const Divisor& divisor, const Tenso
         const T** rows = all_rows + worker * per_worker;
         addresses.gather(map, first, count, 0, map.taps(), rows, count);
         for (index_t r = 0; r < count; ++r)
-            kernels<T>().average_window({rows + r, nullptr, count, map.taps(), g.channels},
-                                        scales.of<T>(first + r), output + (first + r) * g.channels);
+            kernels<T>().average_window({rows + r, nullptr, count, map.taps(), g.channels}, scales.of<T>(first + r),
+                                        output + (first + r) * g.channels);
     });
 }
 

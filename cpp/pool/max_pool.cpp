@@ -41,8 +41,8 @@ void max_pool_forward(const PoolGeometry& g, const TensorView<const T>& input, T
 template <class T>
 bool max_pool_backward(const PoolGeometry& g, const T* grad_output, const index_t* indices, T* grad_input) {
     const index_t plane = g.input_pixels(), windows = g.output_pixels();
-    const int threads = worthwhile_threads(4.0 * static_cast<double>(g.batch * (plane + windows) * g.channels),
-                                           g.batch * g.channels);
+    const int threads =
+        worthwhile_threads(4.0 * static_cast<double>(g.batch * (plane + windows) * g.channels), g.batch * g.channels);
     std::atomic<bool> valid{true};
     for_each_image_part(g.batch, g.channels, threads, [&](index_t image, index_t channel, index_t channels, int) {
         T* targets = grad_input + image * plane * g.channels + channel;

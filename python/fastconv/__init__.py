@@ -36,7 +36,7 @@ from fastconv.pool import (
     max_pool3d,
     max_pool3d_backward,
 )
-from fastconv.runtime import algorithms, empty_cache, get_num_threads, info, options, set_num_threads
+from fastconv.runtime import algorithms, empty_cache, get_num_threads, info, measure_machine, options, set_num_threads
 
 __all__ = [
     "ConvGradients",
@@ -77,6 +77,7 @@ __all__ = [
     "max_pool2d_backward",
     "max_pool3d",
     "max_pool3d_backward",
+    "measure_machine",
     "options",
     "relu",
     "relu_backward",
