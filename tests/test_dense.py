@@ -1,0 +1,162 @@
+"""The dense layer: `linear` and its gradients at every instruction set, and the softmax and cross-entropy behind it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+import oracle
+from problems import GAUSSIAN, INTEGERS, assert_close, assert_equal, assert_same_bits, numbers, tolerance
+
+# (leading axes of the input, in features, out features)
+SHAPES = [
+    ((1,), 1, 1),
+    ((5,), 1, 17),
+    ((7,), 13, 1),
+    ((1,), 400, 120),  # a single row
+    ((), 84, 10),  # no leading axis at all
+    ((3,), 2, 2),
+    ((6,), 8, 16),
+    ((97,), 33, 65),
+    ((145,), 300, 50),
+    ((64,), 84, 10),
+    ((2, 3, 5), 7, 100),
+    ((200,), 260, 33),
+    ((29,), 520, 530),
+    ((0,), 5, 3),
+]
+every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
+
+
+def drawn(kind, shape, dtype):
+    leading, features, filters = shape
+    shapes = (*leading, features), (features, filters), (filters,), (*leading, filters)
+    return [numbers(kind, one, dtype, which) for which, one in enumerate(shapes)]
+
+
+@every_shape
+def test_linear_of_integers_equals_the_oracle(shape, dtype, isa):
+    x, w, b, grad = drawn(INTEGERS, shape, dtype)
+    for bias in (None, b):
+        for activation in (None, "relu"):
+            expected = oracle.linear(x, w, bias, activation=activation)
+            assert_equal(fc.linear(x, w, bias, activation=activation), expected, shape, dtype, isa, activation)
+    gradients = fc.linear_backward(grad, x, w)
+    for name, expected in zip(("input", "weight", "bias"), oracle.linear_backward(grad, x, w), strict=True):
+        found = getattr(gradients, name)
+        assert_equal(found, expected, shape, dtype, isa, f"gradient of the {name}")
+        assert found.dtype == dtype
+
+
+@every_shape
+def test_linear_of_gaussian_numbers_is_within_rounding(shape, dtype, isa):
+    x, w, b, grad = drawn(GAUSSIAN, shape, dtype)
+    leading, features, filters = shape
+    squares = [np.square(array, dtype=np.float64) for array in (x, w, b, grad)]
+    bound = tolerance(features + 1, oracle.linear(*squares[:3]), dtype)
+    assert_close(fc.linear(x, w, b), oracle.linear(x, w, b), bound, shape, dtype, isa)
+    found, expected = fc.linear_backward(grad, x, w), oracle.linear_backward(grad, x, w)
+    rows = math.prod(leading)
+    sums = zip((filters, rows, rows), oracle.linear_backward(squares[3], squares[0], squares[1]), strict=True)
+    for name, result, answer, (terms, square) in zip(("input", "weight", "bias"), found, expected, sums, strict=True):
+        assert_close(result, answer, tolerance(terms, square, dtype), shape, dtype, isa, f"gradient of the {name}")
+
+
+@every_shape
+def test_bits_do_not_depend_on_the_number_of_threads(shape, dtype):
+    x, w, b, grad = drawn(GAUSSIAN, shape, dtype)
+    results = []
+    for threads in (1, 2, 3):
+        with fc.options(num_threads=threads):
+            results.append([fc.linear(x, w, b), *fc.linear_backward(grad, x, w), fc.softmax(x)])
+    for several in results[1:]:
+        for found, alone in zip(several, results[0], strict=True):
+            assert_same_bits(found, alone, shape, dtype)
+
+
+@pytest.mark.parametrize("wrt", [("input",), ("weight", "bias"), ()], ids=" ".join)
+def test_only_the_gradients_asked_for_are_computed(wrt):
+    x, w, _, grad = drawn(INTEGERS, ((5,), 7, 3), np.float32)
+    gradients, every = fc.linear_backward(grad, x, w, wrt=wrt), fc.linear_backward(grad, x, w)
+    assert isinstance(gradients, fc.LinearGradients)
+    for name in ("input", "weight", "bias"):
+        if name in wrt:
+            assert_same_bits(getattr(gradients, name), getattr(every, name))
+        else:
+            assert getattr(gradients, name) is None
+
+
+def test_nan_stays_in_its_row(dtype, isa):
+    x, w, b, _ = drawn(GAUSSIAN, ((13,), 17, 33), dtype)
+    clean = fc.linear(x, w, b)
+    x[5, 16] = np.nan
+    expected = clean.copy()
+    expected[5] = np.nan
+    assert_equal(fc.linear(x, w, b), expected, dtype, isa)
+
+
+SOFTMAX = [((5, 10), -1), ((3, 1), -1), ((2, 7, 3, 5), 1), ((4, 6), 0), ((17,), 0), ((2, 3, 33), -2), ((0, 4), 1)]
+every_softmax = pytest.mark.parametrize(("shape", "axis"), SOFTMAX, ids=str)
+
+
+@every_softmax
+def test_softmax_is_within_rounding(shape, axis, dtype, isa):
+    x = 3 * numbers(GAUSSIAN, shape, dtype)
+    output, eps = fc.softmax(x, axis=axis), np.finfo(dtype).eps
+    assert output.dtype == dtype
+    # exp(x - max) carries the rounding of x - max, |x| < 16 here; the rest is a few roundings and the sum's
+    assert_close(output, oracle.softmax(x.astype(np.float64), axis), eps * (16 + shape[axis]) * 1.0, shape, axis, isa)
+    total = np.asarray(output.sum(axis=axis))
+    assert_close(total, np.ones(total.shape), 8 * shape[axis] * eps, shape, axis, isa)
+    grad = numbers(GAUSSIAN, shape, dtype, 1)
+    expected = oracle.softmax_backward(grad.astype(np.float64), output.astype(np.float64), axis)
+    found = fc.softmax_backward(grad, output, axis=axis)
+    assert_close(found, expected, 8 * eps * (shape[axis] + 4), shape, axis, dtype, isa)
+
+
+def test_softmax_of_large_numbers_neither_overflows_nor_vanishes(dtype):
+    x = np.array([[1000, 1000, -1000], [-2000, -2000, -2000], [0, 1e30, 0]], dtype)
+    expected = [[0.5, 0.5, 0], [1 / 3, 1 / 3, 1 / 3], [0, 1, 0]]
+    assert_close(fc.softmax(x), np.array(expected), 1e-6)
+
+
+def test_softmax_takes_minus_infinity_as_a_mask_and_passes_nan_through(dtype):
+    output = fc.softmax(np.array([[0, -np.inf, 0], [1, np.nan, 2]], dtype))
+    assert_close(output, np.array([[0.5, 0, 0.5], [np.nan, np.nan, np.nan]]), 1e-6)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("shape", [(1, 2), (7, 10), (64, 10), (5, 1), (3, 100)], ids=str)
+def test_cross_entropy_and_its_gradient_are_within_rounding(shape, reduction, dtype):
+    logits = 3 * numbers(GAUSSIAN, shape, dtype)
+    labels = np.random.default_rng(0).integers(0, shape[1], shape[0])
+    loss, eps = fc.cross_entropy(logits, labels, reduction=reduction), float(np.finfo(dtype).eps)
+    assert isinstance(loss, float)
+    expected = oracle.cross_entropy(logits, labels, reduction=reduction)
+    assert loss == pytest.approx(expected, rel=4 * eps * (shape[1] + 16), abs=32 * eps * shape[0])
+    grad = fc.cross_entropy_backward(logits, labels, reduction=reduction)
+    expected = oracle.cross_entropy_backward(logits, labels, reduction=reduction)
+    assert grad.dtype == dtype
+    assert_close(grad, expected, eps * (16 + shape[1]), shape, reduction, dtype)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
+def test_labels_are_integers_of_any_width(kind):
+    logits = numbers(GAUSSIAN, (3, 10), np.float32)
+    labels = np.array([2, 0, 9], kind)
+    assert fc.cross_entropy(logits, labels) == fc.cross_entropy(logits, np.array([2, 0, 9]))
+    assert_same_bits(fc.cross_entropy_backward(logits, labels), fc.cross_entropy_backward(logits, np.array([2, 0, 9])))
+
+
+def test_cross_entropy_of_large_logits_is_finite(dtype):
+    logits = np.array([[1000, 0, 0], [0, -1000, 0]], dtype)
+    assert fc.cross_entropy(logits, np.array([0, 0])) == pytest.approx(math.log(2) / 2)
+    assert fc.cross_entropy(logits, np.array([1, 1])) == pytest.approx((1000 + 1000 + math.log(2)) / 2)
+    assert np.isfinite(fc.cross_entropy_backward(logits, np.array([1, 1]))).all()
+
+
+def test_cross_entropy_passes_nan_through(dtype):
+    assert math.isnan(fc.cross_entropy(np.array([[np.nan, 0], [0, 1]], dtype), np.array([1, 0])))
