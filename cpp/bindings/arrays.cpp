@@ -5,8 +5,6 @@
 namespace fastconv {
 namespace {
 
-constexpr int kAligned = py::detail::npy_api::NPY_ARRAY_ALIGNED_;
-
 std::string dtype_name(const py::dtype& dtype) { return py::str(static_cast<py::handle>(dtype)); }
 
 bool is_native(const py::dtype& dtype, int number) {
@@ -85,8 +83,7 @@ void check_shape(const std::string& operation, const char* name, const py::array
 template <class T>
 Contiguous<T>::Contiguous(const std::string& operation, const char* name, const py::array& array) {
     check_same_dtype<T>(operation, name, array);
-    array_ = py::array_t<T, py::array::c_style | kAligned>::ensure(array);
-    if (!array_) throw py::error_already_set();
+    array_ = py::array_t<T, py::array::c_style | kAligned>(array);  // throws Python's own error
     data_ = static_cast<const T*>(array_.data());
 }
 
@@ -98,8 +95,7 @@ Activation<T>::Activation(const std::string& operation, const char* name, const 
     const py::ssize_t axes = array.ndim();
     bool usable = is_aligned(array) && (array.shape(axes - 1) <= 1 || array.strides(axes - 1) == size);
     for (py::ssize_t i = 0; i < axes; ++i) usable = usable && array.strides(i) % size == 0;
-    array_ = usable ? array : py::array(py::array_t<T, py::array::c_style | kAligned>::ensure(array));
-    if (!array_) throw py::error_already_set();
+    array_ = usable ? array : py::array(py::array_t<T, py::array::c_style | kAligned>(array));
 
     view_.data = static_cast<const T*>(array_.data());
     view_.channels = array_.shape(axes - 1);
@@ -122,7 +118,8 @@ py::array_t<T> output_array(const std::string& operation, const Shape& shape, co
     const auto array = py::reinterpret_borrow<py::array>(out);
     check_same_dtype<T>(operation, "out", array);
     check_shape(operation, "out", array, shape);
-    if (!(array.flags() & py::array::c_style) || !is_aligned(array)) fail(operation, "out must be C-contiguous");
+    if (!(array.flags() & py::array::c_style) || !is_aligned(array))
+        fail(operation, "out must be C-contiguous and aligned");
     if (!array.writeable()) fail(operation, "out must be writable");
     const Extent target = extent_of(array);
     for (const py::handle input : inputs) {

@@ -16,6 +16,8 @@ namespace fastconv {
 
 namespace py = pybind11;
 
+constexpr int kAligned = py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+
 Shape shape_of(const py::array& array);
 
 // The shape with a batch axis of one in front where the array lacks it; `batched` says which it was.

@@ -47,19 +47,19 @@ py::array max_backward(const py::array& grad_output, const py::array& indices, c
             throw py::type_error(operation + ": indices must be int64, got " +
                                  std::string(py::str(static_cast<py::handle>(indices.dtype()))));
         }
-        const auto positions = py::array_t<index_t, py::array::c_style | 0x100>::ensure(indices);
+        const auto positions = py::array_t<index_t, py::array::c_style | kAligned>(indices);
         const Contiguous<T> gradient(operation, "grad_output", grad_output);
         auto grad_input = new_array<T>(operation, input_shape);
         T* target = grad_input.mutable_data();
         const index_t* source = positions.data();
-        bool valid;
+        index_t invalid;
         {
             const py::gil_scoped_release nogil;
-            valid = max_pool_backward<T>(geometry, gradient.data(), source, target);
+            invalid = max_pool_backward<T>(geometry, gradient.data(), source, target);
         }
-        if (!valid) {
+        if (invalid != -1) {
             fail(operation, "indices must be between 0 and " + std::to_string(geometry.input_pixels() - 1) +
-                                ", or -1 for a window of padding alone; some are not");
+                                ", or -1 for a window of padding alone, got " + std::to_string(invalid));
         }
         return grad_input;
     });

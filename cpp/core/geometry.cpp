@@ -58,14 +58,21 @@ void resolve_padding(PaddingMode mode, Axis& axis) {
 }
 
 // Fills in the axes from the window's arguments, the spatial extents and the kernel's.
-void derive_axes(const Sliding& sliding, const index_t* extents, const index_t* kernel, Window3d& window) {
+void derive_axes(const Sliding& sliding, const index_t* extents, const index_t* kernel, const char* kernel_name,
+                 Window3d& window) {
     window.rank = sliding.rank;
+    index_t taps = 1;
     for (int i = 0; i < sliding.rank; ++i) {
         Axis& axis = window.axes[kAxes - sliding.rank + i];
         axis.input = extents[i];
         axis.kernel = kernel[i];
-        check_range(sliding.operation, "kernel size", axis.kernel, 1);
-        axis.stride = sliding.stride[i];
+        check_range(sliding.operation, kernel_name, axis.kernel, 1);
+        if (axis.kernel > kLargest / taps) {
+            fail(sliding.operation, std::string(kernel_name) + " " + to_string(Shape(kernel, kernel + sliding.rank)) +
+                                        " has more than " + std::to_string(kLargest) + " positions");
+        }
+        taps *= axis.kernel;
+        axis.stride = sliding.stride[i] == 0 ? axis.kernel : sliding.stride[i];
         axis.dilation = sliding.dilation[i];
         axis.pad_before = sliding.pad_before[i];
         axis.pad_after = sliding.pad_after[i];
@@ -137,11 +144,11 @@ Sliding::Sliding(std::string operation_name, int window_rank, const Shape& strid
       padding(parse_padding(operation, padding_name, window_rank)),
       ceil_mode(ceil) {
     for (int i = 0; i < rank; ++i) {
-        check_range(operation, "stride", strides[i], 1);
+        if (!strides.empty()) check_range(operation, "stride", strides[i], 1);
         check_range(operation, "dilation", dilations[i], 1);
         check_range(operation, "padding", before[i], 0);
         check_range(operation, "padding", after[i], 0);
-        stride[i] = strides[i];
+        stride[i] = strides.empty() ? 0 : strides[i];
         dilation[i] = dilations[i];
         pad_before[i] = before[i];
         pad_after[i] = after[i];
@@ -180,7 +187,7 @@ ConvGeometry::ConvGeometry(const Sliding& sliding, const Shape& input, const Sha
                             " with groups=" + std::to_string(groups) + " expects " +
                             std::to_string(weight_inputs * groups));
     }
-    derive_axes(sliding, input.data() + 1, weight.data(), *this);
+    derive_axes(sliding, input.data() + 1, weight.data(), "kernel size", *this);
     checked_size(operation, output_shape());
 }
 
@@ -194,7 +201,7 @@ PoolGeometry::PoolGeometry(const Sliding& sliding, const Shape& input, const Sha
     check_input_rank(sliding, input);
     batch = input.front();
     channels = input.back();
-    derive_axes(sliding, input.data() + 1, kernel.data(), *this);
+    derive_axes(sliding, input.data() + 1, kernel.data(), "kernel_size", *this);
     checked_size(sliding.operation, output_shape());
 }
 

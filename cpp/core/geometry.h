@@ -27,7 +27,7 @@ index_t checked_size(const std::string& operation, const Shape& shape);
 enum class PaddingMode { kExplicit, kValid, kSame, kSameLower, kFull, kCausal };
 
 // How a window slides, as the caller said it: the arguments that don't depend on an array. The named
-// paddings are resolved once the extents are known.
+// paddings are resolved once the extents are known. No stride at all means the kernel's size.
 struct Sliding {
     Sliding(std::string operation, int rank, const Shape& stride, const Shape& dilation, const std::string& padding,
             const Shape& pad_before, const Shape& pad_after, bool ceil_mode = false);

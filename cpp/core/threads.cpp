@@ -119,11 +119,11 @@ int num_threads() {
     return count;
 }
 
-void set_num_threads(int count) {
+void set_num_threads(index_t count) {
     if (count < 1 || count > 4096)
         throw std::invalid_argument("set_num_threads: num_threads must be between 1 and 4096, got " +
                                     std::to_string(count));
-    chosen_threads = count;
+    chosen_threads = static_cast<int>(count);
 }
 
 const char* openmp_version() {

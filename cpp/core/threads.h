@@ -11,7 +11,7 @@ namespace fastconv {
 // The threads a call may use. At first: FASTCONV_NUM_THREADS, else OMP_NUM_THREADS, else the processors
 // that the affinity mask and the control group's quota grant. Throws std::invalid_argument below 1.
 int num_threads();
-void set_num_threads(int count);
+void set_num_threads(index_t count);
 
 // Processors that the control group's quota grants, 0 where there is no quota.
 double cpu_quota();

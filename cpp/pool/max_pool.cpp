@@ -39,11 +39,11 @@ void max_pool_forward(const PoolGeometry& g, const TensorView<const T>& input, T
 }
 
 template <class T>
-bool max_pool_backward(const PoolGeometry& g, const T* grad_output, const index_t* indices, T* grad_input) {
+index_t max_pool_backward(const PoolGeometry& g, const T* grad_output, const index_t* indices, T* grad_input) {
     const index_t plane = g.input_pixels(), windows = g.output_pixels();
     const int threads =
         worthwhile_threads(4.0 * static_cast<double>(g.batch * (plane + windows) * g.channels), g.batch * g.channels);
-    std::atomic<bool> valid{true};
+    std::atomic<index_t> invalid{-1};
     for_each_image_part(g.batch, g.channels, threads, [&](index_t image, index_t channel, index_t channels, int) {
         T* targets = grad_input + image * plane * g.channels + channel;
         for (index_t p = 0; p < plane; ++p) std::fill_n(targets + p * g.channels, channels, T(0));
@@ -54,17 +54,17 @@ bool max_pool_backward(const PoolGeometry& g, const T* grad_output, const index_
                 if (position >= 0 && position < plane) {
                     targets[position * g.channels + c] += grad_output[at + c];
                 } else if (position != -1) {
-                    valid = false;
+                    invalid = position;
                 }
             }
         }
     });
-    return valid;
+    return invalid;
 }
 
 template void max_pool_forward(const PoolGeometry&, const TensorView<const float>&, float*, index_t*);
 template void max_pool_forward(const PoolGeometry&, const TensorView<const double>&, double*, index_t*);
-template bool max_pool_backward(const PoolGeometry&, const float*, const index_t*, float*);
-template bool max_pool_backward(const PoolGeometry&, const double*, const index_t*, double*);
+template index_t max_pool_backward(const PoolGeometry&, const float*, const index_t*, float*);
+template index_t max_pool_backward(const PoolGeometry&, const double*, const index_t*, double*);
 
 }  // namespace fastconv

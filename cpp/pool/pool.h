@@ -12,9 +12,9 @@ namespace fastconv {
 template <class T>
 void max_pool_forward(const PoolGeometry& geometry, const TensorView<const T>& input, T* output, index_t* indices);
 
-// Returns false, with grad_input unspecified, where an index isn't -1 or a position in the plane.
+// Returns -1, or an index that is neither -1 nor a position in the plane; grad_input is unspecified then.
 template <class T>
-bool max_pool_backward(const PoolGeometry& geometry, const T* grad_output, const index_t* indices, T* grad_input);
+index_t max_pool_backward(const PoolGeometry& geometry, const T* grad_output, const index_t* indices, T* grad_input);
 
 // What an average is divided by: the positions of the window that lie inside the input, or inside the
 // padded input, or a number that the caller gives.

@@ -24,20 +24,21 @@ Activation: TypeAlias = Literal["relu"]
 _Name = TypeVar("_Name", bound=str)
 
 _INT64_MAX = 2**63 - 1
+_KERNEL_SIZE = object()  # the stride of a pooling window where none was given
 
 
-def array(operation: str, name: str, value: object) -> Array:
+def array(operation: str, name: str, value: object, dtype: str = "np.float32") -> Array:
     """Return the array itself, or what an object that speaks ``__array__`` or DLPack holds."""
     if type(value) is np.ndarray:
         return value
     if isinstance(value, np.ndarray) or hasattr(value, "__array__"):
         converted = np.asarray(value)
     elif hasattr(value, "__dlpack__"):
-        converted = np.from_dlpack(value)  # type: ignore[arg-type]
+        converted = np.from_dlpack(value)
     elif isinstance(value, (int, float, complex, list, tuple)):
         raise TypeError(
             f"{operation}: {name} must be an array, got {type(value).__name__}; "
-            f"convert it with np.asarray({name}, dtype=np.float32)"
+            f"convert it with np.asarray({name}, dtype={dtype})"
         )
     else:
         raise TypeError(f"{operation}: {name} must be an array, got {type(value).__name__}")
@@ -81,6 +82,8 @@ def spatial_rank(operation: str, axes: int, name: str) -> int:
 
 def shape(operation: str, input_shape: Iterable[SupportsIndex]) -> tuple[int, ...]:
     """Return the shape of an input that a gradient is to get."""
+    if not isinstance(input_shape, Iterable):
+        raise TypeError(f"{operation}: input_shape must be a tuple of integers, got {input_shape!r}")
     return tuple(integer(operation, "input_shape", extent) for extent in input_shape)
 
 
@@ -100,7 +103,6 @@ def _pads(operation: str, padding: object, rank: int) -> tuple[str, tuple[int, .
                     f"{operation}: padding must have one (before, after) pair per axis, {rank} in all, got {padding!r}"
                 )
             return "", tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
-        padding = entries
     pads = per_axis(operation, "padding", padding, rank)
     return "", pads, pads
 
@@ -108,7 +110,7 @@ def _pads(operation: str, padding: object, rank: int) -> tuple[str, tuple[int, .
 def _sliding(
     operation: str, rank: int, stride: object, padding: object, dilation: object, ceil_mode: bool
 ) -> _core.Sliding:
-    strides = per_axis(operation, "stride", stride, rank)
+    strides = () if stride is _KERNEL_SIZE else per_axis(operation, "stride", stride, rank)
     dilations = per_axis(operation, "dilation", dilation, rank)
     name, before, after = _pads(operation, padding, rank)
     return _core.Sliding(operation, rank, strides, dilations, name, before, after, bool(ceil_mode))
@@ -131,10 +133,21 @@ def sliding(
     dilation: object = 1,
     ceil_mode: bool = False,
 ) -> _core.Sliding:
-    """Return how the window slides, from the cache where all arguments are plain (the usual case)."""
-    if _is_plain(stride) and _is_plain(dilation) and (type(padding) is str or _is_plain(padding)):
+    """Return how the window of a convolution slides, from the cache where all arguments are plain (the usual case)."""
+    if (
+        (_is_plain(stride) or stride is _KERNEL_SIZE)
+        and _is_plain(dilation)
+        and (type(padding) is str or _is_plain(padding))
+    ):
         return _remembered_sliding(operation, rank, stride, padding, dilation, ceil_mode)
     return _sliding(operation, rank, stride, padding, dilation, ceil_mode)
+
+
+def pool_sliding(
+    operation: str, rank: int, stride: object, padding: object, dilation: object, ceil_mode: bool
+) -> _core.Sliding:
+    """Return how the window of a pooling slides; without a stride, by its own size."""
+    return sliding(operation, rank, _KERNEL_SIZE if stride is None else stride, padding, dilation, ceil_mode)
 
 
 def name_or_none(operation: str, name: str, value: _Name | None) -> _Name | None:
@@ -146,8 +159,9 @@ def name_or_none(operation: str, name: str, value: _Name | None) -> _Name | None
 
 def wanted(operation: str, wrt: Iterable[str]) -> tuple[bool, bool, bool]:
     """Return which of the gradients of input, weight and bias are asked for."""
-    names = ("input", "weight", "bias")
-    asked = {wrt} if isinstance(wrt, str) else set(wrt)
-    if unknown := asked.difference(names):
-        raise ValueError(f"{operation}: wrt must name 'input', 'weight' or 'bias', got {sorted(unknown)}")
+    if not isinstance(wrt, Iterable):
+        raise TypeError(f"{operation}: wrt must be names among 'input', 'weight' and 'bias', got {wrt!r}")
+    asked = [wrt] if isinstance(wrt, str) else list(wrt)
+    if unknown := [name for name in asked if name not in ("input", "weight", "bias")]:
+        raise ValueError(f"{operation}: wrt must name 'input', 'weight' or 'bias', got {unknown}")
     return "input" in asked, "weight" in asked, "bias" in asked

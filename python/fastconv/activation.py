@@ -71,6 +71,7 @@ def softmax(input: Array, axis: int = -1) -> Array:
     array([0.25, 0.75])
     """
     logits = _floats("softmax", "input", input)
+    axis = _axis("softmax", axis, logits)
     exponentials = np.exp(logits - logits.max(axis=axis, keepdims=True))
     result: Array = exponentials / exponentials.sum(axis=axis, keepdims=True)
     return result
@@ -98,6 +99,7 @@ def softmax_backward(grad_output: Array, output: Array, axis: int = -1) -> Array
             f"softmax_backward: grad_output {gradient.shape} {gradient.dtype} and output "
             f"{probabilities.shape} {probabilities.dtype} must have one shape and dtype"
         )
+    axis = _axis("softmax_backward", axis, gradient)
     inner = (gradient * probabilities).sum(axis=axis, keepdims=True)
     result: Array = probabilities * (gradient - inner)
     return result
@@ -157,10 +159,17 @@ def _floats(operation: str, name: str, value: object) -> Array:
     return result
 
 
+def _axis(operation: str, axis: int, array: Array) -> int:
+    number = _arguments.integer(operation, "axis", axis)
+    if not -array.ndim <= number < array.ndim:
+        raise ValueError(f"{operation}: axis must be between {-array.ndim} and {array.ndim - 1}, got {axis}")
+    return number
+
+
 def _classification(operation: str, logits: object, labels: object, reduction: str) -> tuple[Array, Array, float]:
     """Check the arguments of the loss; also return what its sum is to be multiplied with."""
     scores = _floats(operation, "logits", logits)
-    classes = _arguments.array(operation, "labels", labels)
+    classes = _arguments.array(operation, "labels", labels, dtype="np.int64")
     if scores.ndim != 2 or classes.shape != scores.shape[:1]:
         raise ValueError(
             f"{operation}: logits must have shape (N, classes) and labels (N,), got {scores.shape} and {classes.shape}"

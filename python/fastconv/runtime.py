@@ -66,7 +66,7 @@ def set_num_threads(count: int) -> None:
     count : int
         From 1 to 4096.
     """
-    _core.set_num_threads(min(_arguments.integer("set_num_threads", "num_threads", count), 2**31 - 1))
+    _core.set_num_threads(_arguments.integer("set_num_threads", "num_threads", count))
 
 
 def empty_cache() -> None:

@@ -25,7 +25,7 @@ def _avg_forward(
     return _core.avg_pool_forward(
         _arguments.array(operation, "input", input),
         _arguments.per_axis(operation, "kernel_size", kernel_size, rank),
-        _arguments.sliding(operation, rank, kernel_size if stride is None else stride, padding, 1, ceil_mode),
+        _arguments.pool_sliding(operation, rank, stride, padding, 1, ceil_mode),
         bool(count_include_pad),
         _divisor(operation, divisor_override),
         _arguments.output(operation, out),
@@ -48,7 +48,7 @@ def _avg_backward(
         _arguments.array(operation, "grad_output", grad_output),
         _arguments.shape(operation, input_shape),
         _arguments.per_axis(operation, "kernel_size", kernel_size, rank),
-        _arguments.sliding(operation, rank, kernel_size if stride is None else stride, padding, 1, ceil_mode),
+        _arguments.pool_sliding(operation, rank, stride, padding, 1, ceil_mode),
         bool(count_include_pad),
         _divisor(operation, divisor_override),
     )

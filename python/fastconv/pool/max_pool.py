@@ -27,7 +27,7 @@ def _max_forward(
     return _core.max_pool_forward(
         _arguments.array(operation, "input", input),
         _arguments.per_axis(operation, "kernel_size", kernel_size, rank),
-        _arguments.sliding(operation, rank, kernel_size if stride is None else stride, padding, dilation, ceil_mode),
+        _arguments.pool_sliding(operation, rank, stride, padding, dilation, ceil_mode),
         bool(return_indices),
         _arguments.output(operation, out),
     )
@@ -47,10 +47,10 @@ def _max_backward(
 ) -> Array:
     return _core.max_pool_backward(
         _arguments.array(operation, "grad_output", grad_output),
-        _arguments.array(operation, "indices", indices),
+        _arguments.array(operation, "indices", indices, dtype="np.int64"),
         _arguments.shape(operation, input_shape),
         _arguments.per_axis(operation, "kernel_size", kernel_size, rank),
-        _arguments.sliding(operation, rank, kernel_size if stride is None else stride, padding, dilation, ceil_mode),
+        _arguments.pool_sliding(operation, rank, stride, padding, dilation, ceil_mode),
     )
 
 
