@@ -39,8 +39,7 @@ Extent extent_of(const py::array& array) {
 
 Shape shape_of(const py::array& array) { return Shape(array.shape(), array.shape() + array.ndim()); }
 
-Shape batched_shape(const py::array& array, int rank, bool& batched) {
-    Shape shape = shape_of(array);
+Shape batched_shape(Shape shape, int rank, bool& batched) {
     batched = static_cast<int>(shape.size()) != rank + 1;
     if (!batched) shape.insert(shape.begin(), 1);
     return shape;

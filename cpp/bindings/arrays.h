@@ -21,7 +21,7 @@ constexpr int kAligned = py::detail::npy_api::NPY_ARRAY_ALIGNED_;
 Shape shape_of(const py::array& array);
 
 // The shape with a batch axis of one in front where the array lacks it; `batched` says which it was.
-Shape batched_shape(const py::array& array, int rank, bool& batched);
+Shape batched_shape(Shape shape, int rank, bool& batched);
 
 // Throws TypeError unless the array is float32 or float64 in the machine's byte order.
 bool is_float64(const std::string& operation, const char* name, const py::array& array);

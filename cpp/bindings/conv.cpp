@@ -16,7 +16,8 @@ py::array forward(const py::array& input, const py::array& weight, const std::op
     return dispatch(operation, "input", input, [&](auto type) -> py::array {
         using T = decltype(type);
         bool batched;
-        const ConvGeometry geometry(sliding, batched_shape(input, sliding.rank, batched), shape_of(weight), groups);
+        const ConvGeometry geometry(sliding, batched_shape(shape_of(input), sliding.rank, batched), shape_of(weight),
+                                    groups);
         const Activation<T> source(operation, "input", input, sliding.rank, batched);
         const Contiguous<T> matrix(operation, "weight", weight);
         Contiguous<T> offset;
@@ -43,7 +44,8 @@ py::tuple backward(const py::array& grad_output, const py::array& input, const p
     return dispatch(operation, "input", input, [&](auto type) -> py::tuple {
         using T = decltype(type);
         bool batched;
-        const ConvGeometry geometry(sliding, batched_shape(input, sliding.rank, batched), shape_of(weight), groups);
+        const ConvGeometry geometry(sliding, batched_shape(shape_of(input), sliding.rank, batched), shape_of(weight),
+                                    groups);
         check_shape(operation, "grad_output", grad_output, without_batch(geometry.output_shape(), batched));
         const Contiguous<T> gradient(operation, "grad_output", grad_output);
         const Activation<T> source(operation, "input", input, sliding.rank, batched);
@@ -78,7 +80,8 @@ py::tuple explain(const py::array& input, const py::array& weight, const Sliding
         using T = decltype(type);
         bool batched;
         check_same_dtype<T>(sliding.operation, "weight", weight);
-        const ConvGeometry geometry(sliding, batched_shape(input, sliding.rank, batched), shape_of(weight), groups);
+        const ConvGeometry geometry(sliding, batched_shape(shape_of(input), sliding.rank, batched), shape_of(weight),
+                                    groups);
         const Choice<T> choice = select<T>(sliding.operation, algorithm, geometry, static_cast<Pass>(pass));
         return py::make_tuple(choice.algorithm->name, choice.reason,
                               choice.algorithm->workspace(geometry, static_cast<Pass>(pass)));

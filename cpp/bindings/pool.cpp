@@ -14,7 +14,7 @@ py::object max_forward(const py::array& input, const Shape& kernel, const Slidin
     return dispatch(operation, "input", input, [&](auto type) -> py::object {
         using T = decltype(type);
         bool batched;
-        const PoolGeometry geometry(sliding, batched_shape(input, sliding.rank, batched), kernel);
+        const PoolGeometry geometry(sliding, batched_shape(shape_of(input), sliding.rank, batched), kernel);
         const Activation<T> source(operation, "input", input, sliding.rank, batched);
         const Shape shape = without_batch(geometry.output_shape(), batched);
         py::array_t<T> output = output_array<T>(operation, shape, out, {input});
@@ -36,10 +36,8 @@ py::array max_backward(const py::array& grad_output, const py::array& indices, c
     const std::string& operation = sliding.operation;
     return dispatch(operation, "grad_output", grad_output, [&](auto type) -> py::array {
         using T = decltype(type);
-        const bool batched = static_cast<int>(input_shape.size()) != sliding.rank + 1;
-        Shape full_shape = input_shape;
-        if (!batched) full_shape.insert(full_shape.begin(), 1);
-        const PoolGeometry geometry(sliding, full_shape, kernel);
+        bool batched;
+        const PoolGeometry geometry(sliding, batched_shape(input_shape, sliding.rank, batched), kernel);
         const Shape shape = without_batch(geometry.output_shape(), batched);
         check_shape(operation, "grad_output", grad_output, shape);
         check_shape(operation, "indices", indices, shape);
@@ -77,7 +75,7 @@ py::array avg_forward(const py::array& input, const Shape& kernel, const Sliding
     return dispatch(operation, "input", input, [&](auto type) -> py::array {
         using T = decltype(type);
         bool batched;
-        const PoolGeometry geometry(sliding, batched_shape(input, sliding.rank, batched), kernel);
+        const PoolGeometry geometry(sliding, batched_shape(shape_of(input), sliding.rank, batched), kernel);
         const Divisor divisor = make_divisor(operation, count_include_pad, divisor_override);
         const Activation<T> source(operation, "input", input, sliding.rank, batched);
         auto output = output_array<T>(operation, without_batch(geometry.output_shape(), batched), out, {input});
@@ -93,10 +91,8 @@ py::array avg_backward(const py::array& grad_output, const Shape& input_shape, c
     const std::string& operation = sliding.operation;
     return dispatch(operation, "grad_output", grad_output, [&](auto type) -> py::array {
         using T = decltype(type);
-        const bool batched = static_cast<int>(input_shape.size()) != sliding.rank + 1;
-        Shape full_shape = input_shape;
-        if (!batched) full_shape.insert(full_shape.begin(), 1);
-        const PoolGeometry geometry(sliding, full_shape, kernel);
+        bool batched;
+        const PoolGeometry geometry(sliding, batched_shape(input_shape, sliding.rank, batched), kernel);
         const Divisor divisor = make_divisor(operation, count_include_pad, divisor_override);
         check_shape(operation, "grad_output", grad_output, without_batch(geometry.output_shape(), batched));
         const Contiguous<T> gradient(operation, "grad_output", grad_output);

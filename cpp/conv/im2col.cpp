@@ -72,22 +72,25 @@ void for_each_tile(const ConvGeometry& g, Visit visit) {
 }
 
 template <class T>
-T* carve_patches(Arena& arena, const ConvGeometry& g) {
-    return arena.take<T>(rows_per_tile<T>(g) * g.taps() * g.group_inputs());
-}
+struct Workspace {
+    T* patches;  // a tile of the patch matrix of one group
+    T* sums;     // the gradient of a group's weight over one tile, where that is the pass
+};
 
 template <class T>
-T* carve_sums(Arena& arena, const ConvGeometry& g) {
-    return arena.take<T>(g.taps() * g.group_inputs() * g.group_outputs());
+Workspace<T> carve(Arena& arena, const Problem<T>& problem, Pass pass) {
+    Workspace<T> workspace;
+    workspace.patches = arena.take<T>(rows_per_tile<T>(problem.g) * problem.length);
+    workspace.sums =
+        pass == Pass::kBackwardWeight ? arena.take<T>(problem.length * problem.g.group_outputs()) : nullptr;
+    return workspace;
 }
 
 template <class T>
 void forward(const ConvGeometry& g, const ForwardArguments<T>& arguments) {
     const Problem<T> problem{g};
-    Arena sizes;
-    carve_patches<T>(sizes, g);
-    const Buffer buffer(take_buffer(sizes.used()));
-    T* patches = static_cast<T*>(buffer.get());
+    Buffer buffer;
+    T* patches = carve_buffer(buffer, [&](Arena& arena) { return carve(arena, problem, Pass::kForward); }).patches;
     for_each_tile<T>(g, [&](index_t group, const PatchBlock& block) {
         im2col(problem.map, arguments.input, block, patches);
         multiply(problem.forward(arguments, group, block.first_row, block.rows, patches));
@@ -100,10 +103,9 @@ void backward_input(const ConvGeometry& g, const BackwardInputArguments<T>& argu
     const TensorView<T> grad_input =
         contiguous_view(arguments.grad_input, {g.axes[0].input, g.axes[1].input, g.axes[2].input}, g.in_channels);
     std::fill_n(arguments.grad_input, g.input_rows() * g.in_channels, T(0));
-    Arena sizes;
-    carve_patches<T>(sizes, g);
-    const Buffer buffer(take_buffer(sizes.used()));
-    T* patches = static_cast<T*>(buffer.get());
+    Buffer buffer;
+    T* patches =
+        carve_buffer(buffer, [&](Arena& arena) { return carve(arena, problem, Pass::kBackwardInput); }).patches;
     for_each_tile<T>(g, [&](index_t group, const PatchBlock& block) {
         multiply(problem.backward_input(arguments, group, block.first_row, block.rows, patches));
         col2im(problem.map, static_cast<const T*>(patches), block, grad_input);
@@ -114,13 +116,9 @@ template <class T>
 void backward_weight(const ConvGeometry& g, const BackwardWeightArguments<T>& arguments) {
     const Problem<T> problem{g};
     std::fill_n(arguments.grad_weight, g.weight_size(), T(0));
-    Arena sizes;
-    carve_patches<T>(sizes, g);
-    carve_sums<T>(sizes, g);
-    const Buffer buffer(take_buffer(sizes.used()));
-    Arena arena(buffer.get());
-    T* patches = carve_patches<T>(arena, g);
-    T* sums = carve_sums<T>(arena, g);
+    Buffer buffer;
+    const auto [patches, sums] =
+        carve_buffer(buffer, [&](Arena& arena) { return carve(arena, problem, Pass::kBackwardWeight); });
     for_each_tile<T>(g, [&](index_t group, const PatchBlock& block) {
         im2col(problem.map, arguments.input, block, patches);
         sum_products(problem.backward_weight(arguments, group, block.first_row, block.rows, patches, sums));
@@ -134,16 +132,21 @@ void backward_weight(const ConvGeometry& g, const BackwardWeightArguments<T>& ar
 template <class T>
 std::size_t workspace(const ConvGeometry& g, Pass pass) {
     const Problem<T> problem{g};
-    const index_t rows = std::min(rows_per_tile<T>(g), g.output_rows());
+    const index_t rows = rows_per_tile<T>(g);
     Arena arena;
-    T* patches = carve_patches<T>(arena, g);
-    if (pass == Pass::kForward)
-        return arena.used() +
-               workspace_bytes(problem.forward({{}, nullptr, nullptr, false, nullptr}, 0, 0, rows, patches));
-    if (pass == Pass::kBackwardInput)
-        return arena.used() + workspace_bytes(problem.backward_input({nullptr, nullptr, nullptr}, 0, 0, rows, patches));
-    T* sums = carve_sums<T>(arena, g);
-    return arena.used() + workspace_bytes(problem.backward_weight({nullptr, {}, nullptr}, 0, 0, rows, patches, sums));
+    carve(arena, problem, pass);
+    switch (pass) {
+        case Pass::kForward:
+            return arena.used() +
+                   workspace_bytes(problem.forward({{}, nullptr, nullptr, false, nullptr}, 0, 0, rows, nullptr));
+        case Pass::kBackwardInput:
+            return arena.used() +
+                   workspace_bytes(problem.backward_input({nullptr, nullptr, nullptr}, 0, 0, rows, nullptr));
+        case Pass::kBackwardWeight:
+            break;
+    }
+    return arena.used() +
+           workspace_bytes(problem.backward_weight({nullptr, {}, nullptr}, 0, 0, rows, nullptr, nullptr));
 }
 
 bool supports(const ConvGeometry&, Pass) { return true; }

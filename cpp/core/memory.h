@@ -57,4 +57,14 @@ class Arena {
     std::size_t used_ = 0;
 };
 
+// Carves twice: over an empty arena for the size, then over a buffer of that size. Returns what carve returns.
+template <class Carve>
+auto carve_buffer(Buffer& buffer, const Carve& carve) {
+    Arena sizes;
+    carve(sizes);
+    buffer.reset(take_buffer(sizes.used()));
+    Arena arena(buffer.get());
+    return carve(arena);
+}
+
 }  // namespace fastconv

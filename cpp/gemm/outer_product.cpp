@@ -208,11 +208,8 @@ template <class T>
 void sum_products(const OuterProduct<T>& product) {
     const Kernels<T>& table = kernels<T>();
     const Plan plan = make_plan(product, table);
-    Arena sizes;
-    carve(sizes, product, plan);
-    const Buffer buffer(take_buffer(sizes.used()));
-    Arena arena(buffer.get());
-    const Workspace<T> workspace = carve(arena, product, plan);
+    Buffer buffer;
+    const Workspace<T> workspace = carve_buffer(buffer, [&](Arena& arena) { return carve(arena, product, plan); });
     std::fill_n(workspace.zeros, product.source.channels, T(0));
 
     const Sum<T> sum{product, plan, table, workspace};

@@ -153,11 +153,8 @@ void multiply(const RowProduct<T>& product) {
     const Plan plan = make_plan(product, table);
     if (plan.rows == 0) return;
 
-    Arena sizes;
-    carve(sizes, product, plan);
-    const Buffer buffer(take_buffer(sizes.used()));
-    Arena arena(buffer.get());
-    const Workspace<T> workspace = carve(arena, product, plan);
+    Buffer buffer;
+    const Workspace<T> workspace = carve_buffer(buffer, [&](Arena& arena) { return carve(arena, product, plan); });
     std::fill_n(workspace.zeros, product.source.channels, T(0));
     pack_weight(product, plan, workspace, table);
 

@@ -95,7 +95,7 @@ def _pads(operation: str, padding: object, rank: int) -> tuple[str, tuple[int, .
             raise ValueError(f"{operation}: padding must not be an empty string")
         return padding, none, none
     if isinstance(padding, Iterable):
-        entries = list(padding)
+        entries = tuple(padding)
         if entries and all(isinstance(entry, Iterable) and not isinstance(entry, str) for entry in entries):
             pairs = [per_axis(operation, "padding", entry, 2) for entry in entries]
             if len(pairs) != rank:
@@ -103,6 +103,7 @@ def _pads(operation: str, padding: object, rank: int) -> tuple[str, tuple[int, .
                     f"{operation}: padding must have one (before, after) pair per axis, {rank} in all, got {padding!r}"
                 )
             return "", tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
+        padding = entries
     pads = per_axis(operation, "padding", padding, rank)
     return "", pads, pads
 
