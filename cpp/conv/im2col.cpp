@@ -117,14 +117,15 @@ void backward_weight(const ConvGeometry& g, const BackwardWeightArguments<T>& ar
     const Problem<T> problem{g};
     std::fill_n(arguments.grad_weight, g.weight_size(), T(0));
     Buffer buffer;
-    const auto [patches, sums] =
+    const Workspace<T> workspace =
         carve_buffer(buffer, [&](Arena& arena) { return carve(arena, problem, Pass::kBackwardWeight); });
     for_each_tile<T>(g, [&](index_t group, const PatchBlock& block) {
-        im2col(problem.map, arguments.input, block, patches);
-        sum_products(problem.backward_weight(arguments, group, block.first_row, block.rows, patches, sums));
+        im2col(problem.map, arguments.input, block, workspace.patches);
+        sum_products(
+            problem.backward_weight(arguments, group, block.first_row, block.rows, workspace.patches, workspace.sums));
         for (index_t row = 0; row < problem.length; ++row) {
             T* target = arguments.grad_weight + row * g.out_channels + group * g.group_outputs();
-            for (index_t k = 0; k < g.group_outputs(); ++k) target[k] += sums[row * g.group_outputs() + k];
+            for (index_t k = 0; k < g.group_outputs(); ++k) target[k] += workspace.sums[row * g.group_outputs() + k];
         }
     });
 }

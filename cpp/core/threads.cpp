@@ -94,6 +94,7 @@ int initial_threads() {
 
 std::atomic<int> chosen_threads{0};  // 0: not asked for yet
 
+#if defined(_OPENMP)
 // After a fork the child has only the forking thread, but OpenMP's runtime believes in its old pool and
 // would wait for it forever.
 std::atomic<bool> pool_exists{false};
@@ -102,6 +103,7 @@ std::atomic<bool> pool_lost{false};
 void after_fork_in_child() {
     if (pool_exists) pool_lost = true;
 }
+#endif
 
 }  // namespace
 
