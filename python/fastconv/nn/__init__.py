@@ -1,0 +1,28 @@
+"""Layers, losses and initial values for networks that train from NumPy arrays."""
+
+from fastconv.nn import initialize
+from fastconv.nn.activation import ReLU
+from fastconv.nn.conv import Conv, Conv1d, Conv2d, Conv3d
+from fastconv.nn.dropout import Dropout
+from fastconv.nn.layer import Layer, Sequential
+from fastconv.nn.linear import Linear
+from fastconv.nn.loss import cross_entropy
+from fastconv.nn.pool import (
+    AvgPool,
+    AvgPool1d,
+    AvgPool2d,
+    AvgPool3d,
+    GlobalAvgPool,
+    GlobalMaxPool,
+    MaxPool,
+    MaxPool1d,
+    MaxPool2d,
+    MaxPool3d,
+)
+from fastconv.nn.shape import Flatten
+
+__all__ = [
+    "AvgPool", "AvgPool1d", "AvgPool2d", "AvgPool3d", "Conv", "Conv1d", "Conv2d", "Conv3d", "Dropout", "Flatten",
+    "GlobalAvgPool", "GlobalMaxPool", "Layer", "Linear", "MaxPool", "MaxPool1d", "MaxPool2d", "MaxPool3d", "ReLU",
+    "Sequential", "cross_entropy", "initialize",
+]

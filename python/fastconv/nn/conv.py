@@ -1,0 +1,170 @@
+"""Convolution layers: one for any rank; `Conv1d`, `Conv2d` and `Conv3d` only fix it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastconv import conv
+from fastconv._arguments import Activation, Array, Padding, Size, per_axis
+from fastconv.nn.activation import activation_backward, check_activation
+from fastconv.nn.initialize import Initializer, Seed, floating, he_uniform
+from fastconv.nn.layer import Layer
+
+_FORWARD = {1: conv.conv1d, 2: conv.conv2d, 3: conv.conv3d}
+_BACKWARD = {1: conv.conv1d_backward, 2: conv.conv2d_backward, 3: conv.conv3d_backward}
+
+
+class Conv(Layer):
+    """Convolution over ``rank`` spatial axes; use `Conv1d`, `Conv2d` or `Conv3d`.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels of the input and of the output. Both are multiples of ``groups``.
+    kernel_size : int or tuple of int
+        Extent of the kernel; one int stands for all axes.
+    stride, dilation : int or tuple of int, default 1
+        Steps between outputs, and between taps of the kernel.
+    padding : int, tuple or str, default 0
+        As of `fastconv.conv2d`: an int, one an axis, one (before, after) pair an axis, or a name such as "same".
+    groups : int, default 1
+        Number of groups that channels are split into; each sees its own only.
+    bias : bool, default True
+        Whether there is a bias, which starts at zero.
+    activation : str or None, default None
+        "relu" is computed in the same pass over the output.
+    algorithm : str, default "auto"
+        One of `fastconv.algorithms()`.
+    initializer : callable, default `initialize.he_uniform`
+        Draws the weight: any function of `fastconv.nn.initialize`.
+    seed : int or numpy.random.Generator, optional
+        Where the weight comes from; None is different each time.
+    dtype : dtype, default float32
+        float32 or float64, of parameters, inputs and outputs.
+
+    Raises
+    ------
+    ValueError
+        If channels aren't multiples of ``groups``, ``kernel_size`` doesn't fit the rank, or ``activation`` is unknown.
+    TypeError
+        If ``dtype`` is neither float32 nor float64.
+
+    Notes
+    -----
+    Inputs are (N, *spatial, in_channels) and outputs (N, *spatial, out_channels). ``parameters`` are ``weight``,
+    (*kernel_size, in_channels // groups, out_channels), and ``bias``, (out_channels,).
+    """
+
+    rank: ClassVar[int]
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        *,
+        stride: Size = 1,
+        padding: Padding = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        activation: Activation | None = None,
+        algorithm: str = "auto",
+        initializer: Initializer = he_uniform,
+        seed: Seed = None,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        name = type(self).__name__
+        kernel = per_axis(name, "kernel_size", kernel_size, self.rank)
+        if groups < 1 or in_channels % groups or out_channels % groups:
+            raise ValueError(
+                f"{name}: in_channels={in_channels}, out_channels={out_channels}, expected multiples of groups={groups}"
+            )
+        check_activation(name, activation)
+        parameters = {"weight": initializer((*kernel, in_channels // groups, out_channels), seed, dtype)}
+        if bias:
+            parameters["bias"] = np.zeros(out_channels, floating(dtype))
+        super().__init__(parameters)
+        self.activation = activation
+        self._algorithm = algorithm
+        self._geometry: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+
+    def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
+        output = _FORWARD[self.rank](
+            input, self.parameters["weight"], self.parameters.get("bias"),
+            activation=self.activation, algorithm=self._algorithm, **self._geometry,
+        )
+        return output, (input, output if self.activation else None)
+
+    def _backward(self, grad_output: Array, saved: tuple[Any, ...], input_gradient: bool) -> Array | None:
+        input, output = saved
+        gradients = _BACKWARD[self.rank](
+            activation_backward(self.activation, grad_output, output), input, self.parameters["weight"],
+            wrt=(*self.parameters, *(("input",) if input_gradient else ())),
+            algorithm=self._algorithm, **self._geometry,
+        )
+        self._accumulate(weight=gradients.weight, bias=gradients.bias)
+        return gradients.input
+
+    def _describe(self) -> str:
+        *kernel, in_per_group, out_channels = self.parameters["weight"].shape
+        defaults = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+        shown: dict[str, Any] = {"kernel_size": tuple(kernel)}
+        shown |= {name: value for name, value in self._geometry.items() if value != defaults[name]}
+        shown |= {} if "bias" in self.parameters else {"bias": False}
+        shown |= {"activation": self.activation} if self.activation else {}
+        options = ", ".join(f"{name}={value!r}" for name, value in shown.items())
+        return f"{in_per_group * self._geometry['groups']}, {out_channels}, {options}"
+
+
+class Conv1d(Conv):
+    """Convolution of sequences, (N, L, C). See `Conv` for the arguments.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import nn
+    >>> layer = nn.Conv1d(3, 8, 5, padding="causal", seed=0)
+    >>> layer(np.zeros((2, 100, 3), np.float32)).shape
+    (2, 100, 8)
+    """
+
+    rank = 1
+
+
+class Conv2d(Conv):
+    """Convolution of images, (N, H, W, C). See `Conv` for the arguments.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import nn
+    >>> layer = nn.Conv2d(3, 8, 3, stride=2, padding=1, activation="relu", seed=0)
+    >>> layer
+    Conv2d(3, 8, kernel_size=(3, 3), stride=2, padding=1, activation='relu')
+    >>> output = layer(np.zeros((2, 32, 32, 3), np.float32))
+    >>> output.shape
+    (2, 16, 16, 8)
+    >>> layer.backward(np.ones_like(output)).shape
+    (2, 32, 32, 3)
+    """
+
+    rank = 2
+
+
+class Conv3d(Conv):
+    """Convolution of volumes, (N, D, H, W, C). See `Conv` for the arguments.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import nn
+    >>> layer = nn.Conv3d(1, 4, 3, padding="same", seed=0)
+    >>> layer(np.zeros((1, 8, 8, 8, 1), np.float32)).shape
+    (1, 8, 8, 8, 4)
+    """
+
+    rank = 3

@@ -1,0 +1,257 @@
+"""What every layer is: a function with parameters, and the memory that its backward pass needs.
+
+A layer computes through two hooks, `_forward` and `_backward`, that keep nothing themselves. `Layer` stands around
+them and owns all state: parameters, their gradients, and between a forward pass in training mode and its backward
+pass the few arrays that the gradient needs.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Literal, overload
+
+import numpy as np
+
+from fastconv._arguments import Array
+
+
+class Layer(ABC):
+    """Base of all layers: call it, then go back through it.
+
+    A layer starts in training mode. There ``layer(input)`` keeps what the gradient needs until ``backward`` uses it;
+    in evaluation mode nothing is kept, so that several threads may call the same layer.
+
+    Parameters
+    ----------
+    parameters : mapping of str to ndarray, optional
+        Arrays to train, by name. The layer keeps these very arrays and makes a gradient of zeros beside each.
+
+    Attributes
+    ----------
+    training : bool
+        True in training mode. Changed by `train` and `eval`.
+
+    Notes
+    -----
+    A new kind of layer defines ``_forward(input)``, which returns the output and whatever its gradient will need, and
+    ``_backward(grad_output, saved, input_gradient)``, which adds to ``gradients`` and returns the gradient of the
+    input, or None where ``input_gradient`` is false.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import nn
+    >>> layer = nn.ReLU()
+    >>> layer(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    >>> layer.backward(np.array([5.0, 5.0]))
+    array([0., 5.])
+    """
+
+    def __init__(self, parameters: Mapping[str, Array] | None = None) -> None:
+        self._parameters = dict(parameters or {})
+        self._gradients = {name: np.zeros(value.shape, value.dtype) for name, value in self._parameters.items()}
+        self._saved: tuple[Any, ...] | None = None
+        self.training = True
+
+    def __call__(self, input: Array) -> Array:
+        """Return the output of the layer; in training mode, keep what `backward` will need."""
+        output, saved = self._forward(input)
+        if self.training:
+            self._saved = saved
+        return output
+
+    @overload
+    def backward(self, grad_output: Array, *, input_gradient: Literal[True] = True) -> Array: ...
+    @overload
+    def backward(self, grad_output: Array, *, input_gradient: bool) -> Array | None: ...
+    def backward(self, grad_output: Array, *, input_gradient: bool = True) -> Array | None:
+        """Go back through the last forward pass.
+
+        Parameters
+        ----------
+        grad_output : ndarray
+            Gradient of the loss with respect to the output, of the output's shape and dtype.
+        input_gradient : bool, default True
+            Whether the gradient with respect to the input is wanted. The first layer of a model can save that work.
+
+        Returns
+        -------
+        ndarray or None
+            Gradient of the loss with respect to the input; None where it isn't wanted.
+
+        Raises
+        ------
+        RuntimeError
+            If there is no forward pass to go back through: none was made, it was made in evaluation mode, or an
+            earlier call has used it up.
+        """
+        if self._saved is None:
+            reason = "call the layer first" if self.training else "in eval mode nothing is kept; call train() first"
+            raise RuntimeError(f"{type(self).__name__}.backward: no forward pass to go back through: {reason}")
+        saved, self._saved = self._saved, None
+        return self._backward(grad_output, saved, input_gradient)
+
+    @abstractmethod
+    def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
+        """Return the output, and what `_backward` will need."""
+
+    @abstractmethod
+    def _backward(self, grad_output: Array, saved: tuple[Any, ...], input_gradient: bool) -> Array | None:
+        """Add to the gradients of the parameters; return that of the input, or None where it isn't wanted."""
+
+    @property
+    def parameters(self) -> Mapping[str, Array]:
+        """The arrays to train, by name. Write into the arrays; the mapping itself is read-only."""
+        return MappingProxyType(self._parameters)
+
+    @property
+    def gradients(self) -> Mapping[str, Array]:
+        """The sum of gradients since the last `zero_gradients`, by the names of `parameters`."""
+        return MappingProxyType(self._gradients)
+
+    @property
+    def generators(self) -> Mapping[str, np.random.Generator]:
+        """The sources of randomness of the forward pass, by name. With `parameters`, all that a run must restore."""
+        return MappingProxyType({})
+
+    def _accumulate(self, **gradients: Array | None) -> None:
+        """Add to the gradients of the parameters of these names."""
+        for name, gradient in gradients.items():
+            if gradient is not None:
+                self._gradients[name] += gradient
+
+    def zero_gradients(self) -> None:
+        """Set all gradients to zero."""
+        for gradient in self.gradients.values():
+            gradient.fill(0)
+
+    def train(self) -> None:
+        """Enter training mode: forward passes keep what their gradients need, and Dropout drops."""
+        self.training = True
+
+    def eval(self) -> None:
+        """Enter evaluation mode: nothing is kept, and nothing is random."""
+        self.training = False
+        self._saved = None
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return a copy of every parameter, by name."""
+        return {name: value.copy() for name, value in self.parameters.items()}
+
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+        """Overwrite the parameters with the arrays of ``state``.
+
+        Raises
+        ------
+        ValueError
+            If a name is missing or unexpected, or a shape differs: all of these are named, and nothing is written.
+        TypeError
+            If a dtype differs.
+        """
+        parameters = self.parameters
+        faults = [f"missing {name}" for name in parameters if name not in state]
+        faults += [f"unexpected {name}" for name in state if name not in parameters]
+        common = [(name, parameters[name], state[name]) for name in parameters if name in state]
+        faults += [f"{name} has shape {new.shape}, expected {old.shape}" for name, old, new in common
+                   if old.shape != new.shape]
+        if faults:
+            raise ValueError(f"load_state_dict: {'; '.join(faults)}")
+        for name, old, new in common:
+            if old.dtype != new.dtype:
+                raise TypeError(f"load_state_dict: {name} is {new.dtype}, expected {old.dtype}")
+        for _, old, new in common:
+            old[...] = new
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._describe()})"
+
+    def _describe(self) -> str:
+        """Return the arguments that `repr` shows."""
+        return ""
+
+
+class Sequential(Layer):
+    """Layers one after another, as one layer.
+
+    Parameters
+    ----------
+    *layers : Layer
+        Layers without a name get their position: their parameters are "0.weight", "0.bias", ...
+    **named_layers : Layer
+        Layers with a name, after the others: "conv1.weight", ...
+
+    Attributes
+    ----------
+    layers : dict of str to Layer
+        The layers by name, in order.
+    input_shape : tuple of int or None
+        Shape of one input, without the batch axis, where a model is made for one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import nn
+    >>> model = nn.Sequential(conv=nn.Conv2d(1, 4, 3), flatten=nn.Flatten(), head=nn.Linear(16, 2))
+    >>> model(np.zeros((5, 4, 4, 1), np.float32)).shape
+    (5, 2)
+    >>> list(model.parameters)
+    ['conv.weight', 'conv.bias', 'head.weight', 'head.bias']
+    """
+
+    def __init__(self, *layers: Layer, **named_layers: Layer) -> None:
+        super().__init__()
+        self.layers = {str(position): layer for position, layer in enumerate(layers)} | named_layers
+        self.input_shape: tuple[int, ...] | None = None
+
+    def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
+        for layer in self.layers.values():
+            input = layer(input)
+        return input, ()
+
+    def _backward(self, grad_output: Array, saved: tuple[Any, ...], input_gradient: bool) -> Array | None:
+        gradient = grad_output
+        layers = list(self.layers.values())
+        for layer in reversed(layers[1:]):
+            gradient = layer.backward(gradient)
+        return layers[0].backward(gradient, input_gradient=input_gradient) if layers else gradient
+
+    @property
+    def parameters(self) -> Mapping[str, Array]:
+        """The parameters of all layers, as "layer.parameter"."""
+        return self._nested("parameters")
+
+    @property
+    def gradients(self) -> Mapping[str, Array]:
+        """The gradients of all layers, by the names of `parameters`."""
+        return self._nested("gradients")
+
+    @property
+    def generators(self) -> Mapping[str, np.random.Generator]:
+        """The sources of randomness of all layers, as "layer.generator"."""
+        return self._nested("generators")
+
+    def _nested(self, attribute: str) -> Mapping[str, Any]:
+        return MappingProxyType({
+            f"{layer_name}.{name}": value
+            for layer_name, layer in self.layers.items()
+            for name, value in getattr(layer, attribute).items()
+        })
+
+    def train(self) -> None:
+        """Put all layers in training mode."""
+        super().train()
+        for layer in self.layers.values():
+            layer.train()
+
+    def eval(self) -> None:
+        """Put all layers in evaluation mode."""
+        super().eval()
+        for layer in self.layers.values():
+            layer.eval()
+
+    def __repr__(self) -> str:
+        lines = [f"({name}): {layer!r}".replace("\n", "\n  ") for name, layer in self.layers.items()]
+        return "\n  ".join(["Sequential(", *lines]) + "\n)"

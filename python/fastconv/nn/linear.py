@@ -1,0 +1,93 @@
+"""The fully connected layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastconv import dense
+from fastconv._arguments import Activation, Array
+from fastconv.nn.activation import activation_backward, check_activation
+from fastconv.nn.initialize import Initializer, Seed, floating, he_uniform
+from fastconv.nn.layer import Layer
+
+
+class Linear(Layer):
+    """``input @ weight + bias``.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Inputs are (N, in_features), outputs (N, out_features).
+    bias : bool, default True
+        Whether there is a bias, which starts at zero.
+    activation : str or None, default None
+        "relu" is computed in the same pass over the output.
+    initializer : callable, default `initialize.he_uniform`
+        Draws the weight. `initialize.glorot_uniform` suits a last layer, which no ReLU follows.
+    seed : int or numpy.random.Generator, optional
+        Where the weight comes from; None is different each time.
+    dtype : dtype, default float32
+        float32 or float64, of parameters, inputs and outputs.
+
+    Raises
+    ------
+    ValueError
+        If ``activation`` is unknown.
+    TypeError
+        If ``dtype`` is neither float32 nor float64.
+
+    Notes
+    -----
+    ``parameters`` are ``weight``, (in_features, out_features), and ``bias``, (out_features,).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import nn
+    >>> layer = nn.Linear(4, 2, seed=0)
+    >>> layer
+    Linear(4, 2)
+    >>> layer(np.ones((3, 4), np.float32)).shape
+    (3, 2)
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        bias: bool = True,
+        activation: Activation | None = None,
+        initializer: Initializer = he_uniform,
+        seed: Seed = None,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        check_activation("Linear", activation)
+        parameters = {"weight": initializer((in_features, out_features), seed, dtype)}
+        if bias:
+            parameters["bias"] = np.zeros(out_features, floating(dtype))
+        super().__init__(parameters)
+        self.activation = activation
+
+    def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
+        weight, bias = self.parameters["weight"], self.parameters.get("bias")
+        output = dense.linear(input, weight, bias, activation=self.activation)
+        return output, (input, output if self.activation else None)
+
+    def _backward(self, grad_output: Array, saved: tuple[Any, ...], input_gradient: bool) -> Array | None:
+        input, output = saved
+        gradients = dense.linear_backward(
+            activation_backward(self.activation, grad_output, output), input, self.parameters["weight"],
+            wrt=(*self.parameters, *(("input",) if input_gradient else ())),
+        )
+        self._accumulate(weight=gradients.weight, bias=gradients.bias)
+        return gradients.input
+
+    def _describe(self) -> str:
+        in_features, out_features = self.parameters["weight"].shape
+        bias = "" if "bias" in self.parameters else ", bias=False"
+        activation = f", activation={self.activation!r}" if self.activation else ""
+        return f"{in_features}, {out_features}{bias}{activation}"

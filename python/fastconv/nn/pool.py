@@ -1,0 +1,218 @@
+"""Pooling layers: one kind for any rank each; the names with 1d, 2d and 3d only fix it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from fastconv import pool
+from fastconv._arguments import Array, Size
+from fastconv.nn.layer import Layer
+
+_MAX_FORWARD = {1: pool.max_pool1d, 2: pool.max_pool2d, 3: pool.max_pool3d}
+_MAX_BACKWARD = {1: pool.max_pool1d_backward, 2: pool.max_pool2d_backward, 3: pool.max_pool3d_backward}
+_AVG_FORWARD = {1: pool.avg_pool1d, 2: pool.avg_pool2d, 3: pool.avg_pool3d}
+_AVG_BACKWARD = {1: pool.avg_pool1d_backward, 2: pool.avg_pool2d_backward, 3: pool.avg_pool3d_backward}
+
+
+class _Pool(Layer):
+    """What both kinds of pooling share: a window over ``rank`` spatial axes, and no parameters."""
+
+    rank: ClassVar[int]
+
+    def __init__(self, kernel_size: Size, **window: Any) -> None:
+        super().__init__()
+        self._window = {"kernel_size": kernel_size, **window}
+
+    def _describe(self) -> str:
+        defaults = {"stride": None, "padding": 0, "dilation": 1, "ceil_mode": False, "count_include_pad": True}
+        shown = [f"{name}={value!r}" for name, value in self._window.items() if value != defaults.get(name)]
+        return ", ".join(shown)
+
+
+class MaxPool(_Pool):
+    """Maximum over windows of ``rank`` spatial axes; use `MaxPool1d`, `MaxPool2d` or `MaxPool3d`.
+
+    Parameters
+    ----------
+    kernel_size : int or tuple of int
+        Extent of the window.
+    stride : int or tuple of int, optional
+        Steps between windows; the kernel size if None.
+    padding : int or tuple of int, default 0
+        Border that never is the maximum.
+    dilation : int or tuple of int, default 1
+        Steps inside the window.
+    ceil_mode : bool, default False
+        Whether a last window may reach beyond the input.
+
+    Notes
+    -----
+    Inputs are (N, *spatial, C). The positions of the maxima are computed in training mode only.
+    """
+
+    def __init__(
+        self,
+        kernel_size: Size,
+        *,
+        stride: Size | None = None,
+        padding: Size = 0,
+        dilation: Size = 1,
+        ceil_mode: bool = False,
+    ) -> None:
+        super().__init__(kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode)
+
+    def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
+        forward = _MAX_FORWARD[self.rank]
+        if not self.training:
+            return forward(input, **self._window), ()
+        output, indices = forward(input, return_indices=True, **self._window)
+        return output, (indices, input.shape)
+
+    def _backward(self, grad_output: Array, saved: tuple[Any, ...], input_gradient: bool) -> Array | None:
+        indices, input_shape = saved
+        if not input_gradient:
+            return None
+        return _MAX_BACKWARD[self.rank](grad_output, indices, input_shape, **self._window)
+
+
+class AvgPool(_Pool):
+    """Mean over windows of ``rank`` spatial axes; use `AvgPool1d`, `AvgPool2d` or `AvgPool3d`.
+
+    Parameters
+    ----------
+    kernel_size : int or tuple of int
+        Extent of the window.
+    stride : int or tuple of int, optional
+        Steps between windows; the kernel size if None.
+    padding : int or tuple of int, default 0
+        Border of zeros.
+    ceil_mode : bool, default False
+        Whether a last window may reach beyond the input.
+    count_include_pad : bool, default True
+        Whether the mean counts the border.
+    divisor_override : int, optional
+        What sums are divided by, instead of their count.
+
+    Notes
+    -----
+    Inputs are (N, *spatial, C).
+    """
+
+    def __init__(
+        self,
+        kernel_size: Size,
+        *,
+        stride: Size | None = None,
+        padding: Size = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> None:
+        super().__init__(
+            kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode,
+            count_include_pad=count_include_pad, divisor_override=divisor_override,
+        )
+
+    def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
+        return _AVG_FORWARD[self.rank](input, **self._window), (input.shape,)
+
+    def _backward(self, grad_output: Array, saved: tuple[Any, ...], input_gradient: bool) -> Array | None:
+        (input_shape,) = saved
+        return _AVG_BACKWARD[self.rank](grad_output, input_shape, **self._window) if input_gradient else None
+
+
+class MaxPool1d(MaxPool):
+    """Maximum over windows of sequences, (N, L, C). See `MaxPool` for the arguments."""
+
+    rank = 1
+
+
+class MaxPool2d(MaxPool):
+    """Maximum over windows of images, (N, H, W, C). See `MaxPool` for the arguments.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import nn
+    >>> layer = nn.MaxPool2d(2)
+    >>> layer(np.arange(16.0).reshape(1, 4, 4, 1)).squeeze()
+    array([[ 5.,  7.],
+           [13., 15.]])
+    """
+
+    rank = 2
+
+
+class MaxPool3d(MaxPool):
+    """Maximum over windows of volumes, (N, D, H, W, C). See `MaxPool` for the arguments."""
+
+    rank = 3
+
+
+class AvgPool1d(AvgPool):
+    """Mean over windows of sequences, (N, L, C). See `AvgPool` for the arguments."""
+
+    rank = 1
+
+
+class AvgPool2d(AvgPool):
+    """Mean over windows of images, (N, H, W, C). See `AvgPool` for the arguments.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import nn
+    >>> layer = nn.AvgPool2d(2)
+    >>> layer(np.arange(16.0).reshape(1, 4, 4, 1)).squeeze()
+    array([[ 2.5,  4.5],
+           [10.5, 12.5]])
+    """
+
+    rank = 2
+
+
+class AvgPool3d(AvgPool):
+    """Mean over windows of volumes, (N, D, H, W, C). See `AvgPool` for the arguments."""
+
+    rank = 3
+
+
+class GlobalAvgPool(Layer):
+    """Mean over all spatial axes: (N, *spatial, C) becomes (N, C).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import nn
+    >>> nn.GlobalAvgPool()(np.ones((2, 7, 7, 5), np.float32)).shape
+    (2, 5)
+    """
+
+    def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
+        return pool.global_avg_pool(input), (input.shape,)
+
+    def _backward(self, grad_output: Array, saved: tuple[Any, ...], input_gradient: bool) -> Array | None:
+        (input_shape,) = saved
+        return pool.global_avg_pool_backward(grad_output, input_shape) if input_gradient else None
+
+
+class GlobalMaxPool(Layer):
+    """Maximum over all spatial axes: (N, *spatial, C) becomes (N, C).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import nn
+    >>> nn.GlobalMaxPool()(np.ones((2, 7, 7, 5), np.float32)).shape
+    (2, 5)
+    """
+
+    def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
+        if not self.training:
+            return pool.global_max_pool(input), ()
+        output, indices = pool.global_max_pool(input, return_indices=True)
+        return output, (indices, input.shape)
+
+    def _backward(self, grad_output: Array, saved: tuple[Any, ...], input_gradient: bool) -> Array | None:
+        indices, input_shape = saved
+        return pool.global_max_pool_backward(grad_output, indices, input_shape) if input_gradient else None
