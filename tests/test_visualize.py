@@ -1,0 +1,54 @@
+"""Pictures are PNG files that hold what they should; no display is needed."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import numpy as np
+import pytest
+
+from fastconv import data, visualize
+from fastconv.training import EpochResult
+
+pytest.importorskip("matplotlib")
+pillow = pytest.importorskip("PIL.Image")
+
+HISTORY = [EpochResult(epoch, 0.5 / epoch, 1 - 0.2 / epoch, 0.3 / epoch, 1 - 0.1 / epoch, 1.0) for epoch in range(1, 9)]
+
+
+def pixels(png):
+    return np.asarray(pillow.open(io.BytesIO(png), formats=["PNG"]).convert("RGB"))
+
+
+def shows(picture, colour):
+    return (np.abs(picture.astype(int) - colour).max(axis=-1) < 4).sum() > 30
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 8])
+def test_learning_curves_show_training_and_test(epochs):
+    picture = pixels(visualize.learning_curves(HISTORY[:epochs]))
+    assert picture.shape[0] > 300 and picture.shape[1] > 800
+    assert shows(picture, (0x8D, 0xA0, 0xCB)) and shows(picture, (0xD9, 0x5F, 0x02))
+
+
+def test_learning_curves_bear_a_model_without_errors():
+    visualize.learning_curves([EpochResult(epoch, 0.0, 1.0, 0.0, 1.0, 1.0) for epoch in (1, 2)])
+
+
+@pytest.mark.parametrize("wrong", [0, 1, 9, 60])
+def test_misclassified_digits_grow_with_their_number(wrong):
+    _, test = data.digits()
+    test = test[:80]
+    probabilities = np.full((80, 10), 0.02)
+    read = np.where(np.arange(80) < wrong, (test.labels + 1) % 10, test.labels)
+    probabilities[np.arange(80), read] = 0.82
+    picture = pixels(visualize.misclassified(test, probabilities))
+    rows = min(max(-(-wrong // 8), 1), 5)
+    assert picture.shape[0] == pytest.approx(120 * (1.35 * rows + 0.7), abs=1)
+    assert (picture[120:].min() < 50) == (wrong > 0)
+
+
+def test_drawing_needs_no_global_state_of_matplotlib():
+    visualize.learning_curves(HISTORY)
+    assert "matplotlib.pyplot" not in sys.modules
