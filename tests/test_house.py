@@ -33,7 +33,7 @@ LAYERS = [
     {"nn", "optim", "data"},
     {"fastconv"},
     {"conv", "explanation", "patches", "pool", "dense", "activation"},
-    {"_arguments", "_extras", "runtime"},
+    {"_arguments", "_extras", "_load", "runtime"},
     {"_core"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

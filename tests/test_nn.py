@@ -94,8 +94,9 @@ def test_a_layer_computes_what_its_function_does():
     layer = nn.Conv2d(4, 6, 3, stride=2, padding=1, groups=2, activation="relu", seed=0)
     input = np.random.default_rng(0).standard_normal((2, 9, 8, 4)).astype(np.float32)
     layer.parameters["bias"][...] = 0.5
-    expected = conv.conv2d(input, layer.parameters["weight"], layer.parameters["bias"], stride=2, padding=1, groups=2,
-                           activation="relu")
+    expected = conv.conv2d(
+        input, layer.parameters["weight"], layer.parameters["bias"], stride=2, padding=1, groups=2, activation="relu"
+    )
     np.testing.assert_array_equal(layer(input), expected)
 
 
@@ -186,8 +187,9 @@ def test_in_evaluation_mode_nothing_is_kept_and_no_indices_are_computed():
 
 
 def test_several_threads_may_call_one_model_in_evaluation_mode():
-    model = nn.Sequential(nn.Conv2d(1, 8, 3, activation="relu", seed=0), nn.MaxPool2d(2), nn.Flatten(),
-                          nn.Linear(8 * 49, 10, seed=1))
+    model = nn.Sequential(
+        nn.Conv2d(1, 8, 3, activation="relu", seed=0), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8 * 49, 10, seed=1)
+    )
     model.eval()
     inputs = [np.random.default_rng(i).standard_normal((2, 16, 16, 1)).astype(np.float32) for i in range(32)]
     expected = [model(input) for input in inputs]
@@ -226,8 +228,12 @@ def test_a_state_that_was_loaded_gives_the_same_output():
 def test_a_state_that_does_not_fit_is_refused_as_a_whole():
     model = nn.Sequential(nn.Linear(2, 2, seed=0), nn.Linear(2, 3, seed=0))
     before = model.state_dict()
-    state = {"0.weight": np.ones((2, 2), np.float32), "1.weight": np.ones((3, 2), np.float32),
-             "1.bias": np.ones(3, np.float32), "2.bias": np.ones(1, np.float32)}
+    state = {
+        "0.weight": np.ones((2, 2), np.float32),
+        "1.weight": np.ones((3, 2), np.float32),
+        "1.bias": np.ones(3, np.float32),
+        "2.bias": np.ones(1, np.float32),
+    }
     message = r"missing 0\.bias; unexpected 2\.bias; 1\.weight has shape \(3, 2\), expected \(2, 3\)"
     with pytest.raises(ValueError, match=message):
         model.load_state_dict(state)

@@ -65,8 +65,10 @@ CASES = {
 
 def random_gradients(model, steps):
     rng = np.random.default_rng(1)
-    return [{name: rng.standard_normal(value.shape).astype(value.dtype) for name, value in model.parameters.items()}
-            for _ in range(steps)]
+    return [
+        {name: rng.standard_normal(value.shape).astype(value.dtype) for name, value in model.parameters.items()}
+        for _ in range(steps)
+    ]
 
 
 def take_step(model, optimizer, gradients):

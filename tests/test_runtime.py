@@ -317,3 +317,13 @@ def test_the_cache_stays_bounded_whatever_the_shapes():
         fc.relu(np.zeros(size * 4096, np.float32))
     assert fc.info()["cached_bytes"] <= 2**30
     fc.empty_cache()
+
+
+def test_the_spin_setting_is_the_users_or_gone_after_the_import():
+    code = "import os, fastconv; print(os.environ.get('GOMP_SPINCOUNT'))"
+    chosen = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    environment = {name: value for name, value in os.environ.items() if name not in chosen}
+    for setting, printed in (({}, "None"), ({"GOMP_SPINCOUNT": "77"}, "77")):
+        settings = environment | setting
+        ended = subprocess.run([sys.executable, "-c", code], env=settings, capture_output=True, text=True)
+        assert ended.stdout.strip() == printed, ended.stderr

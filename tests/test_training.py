@@ -139,8 +139,13 @@ def test_the_history_tells_each_epoch(parts, whole):
 
 def test_callbacks_see_every_step_and_every_epoch(parts, tmp_path):
     images, epochs = [], []
-    training.fit(Run(replace(RECIPE, epochs=2)), *parts, tmp_path,
-                 on_step=lambda run, count: images.append(count), on_epoch=epochs.append)
+    training.fit(
+        Run(replace(RECIPE, epochs=2)),
+        *parts,
+        tmp_path,
+        on_step=lambda run, count: images.append(count),
+        on_epoch=epochs.append,
+    )
     assert images == [32, 32, 32, 24] * 2
     assert [result.epoch for result in epochs] == [1, 2]
 
@@ -148,8 +153,7 @@ def test_callbacks_see_every_step_and_every_epoch(parts, tmp_path):
 def test_the_best_checkpoint_is_that_of_the_first_best_epoch(parts, tmp_path, monkeypatch):
     accuracies = iter([0.2, 0.6, 0.6, 0.4])
     real = training.evaluate
-    monkeypatch.setattr(training, "evaluate",
-                        lambda *arguments: replace(real(*arguments), accuracy=next(accuracies)))
+    monkeypatch.setattr(training, "evaluate", lambda *arguments: replace(real(*arguments), accuracy=next(accuracies)))
     training.fit(Run(replace(RECIPE, epochs=4)), *parts, tmp_path)
     assert Run.load(tmp_path / BEST).epoch == 2
     assert Run.load(tmp_path / LAST).epoch == 4 and Run.load(tmp_path / LAST).best.epoch == 2
@@ -192,8 +196,12 @@ def test_without_augmentation_the_images_stay_as_they_are(parts, tmp_path):
 
 def test_the_learning_rate_rises_and_falls(parts, tmp_path):
     rates = []
-    training.fit(Run(replace(RECIPE, epochs=10, learning_rate=0.01)), *parts, tmp_path,
-                 on_step=lambda run, images: rates.append(run.optimizer.learning_rate))
+    training.fit(
+        Run(replace(RECIPE, epochs=10, learning_rate=0.01)),
+        *parts,
+        tmp_path,
+        on_step=lambda run, images: rates.append(run.optimizer.learning_rate),
+    )
     assert rates[:3] == [0.005, 0.01, 0.01] and rates[-1] < 1e-4
     assert sorted(rates[1:], reverse=True) == rates[1:]
 

@@ -4,7 +4,7 @@ The functions are here; layers, optimizers, models and data are in `fastconv.nn`
 `fastconv.models` and `fastconv.data`.
 """
 
-from fastconv._core import __version__
+from fastconv._load import __version__  # isort: skip (first: it loads the core)
 from fastconv.activation import cross_entropy, cross_entropy_backward, relu, relu_backward, softmax, softmax_backward
 from fastconv.conv import (
     ConvGradients,

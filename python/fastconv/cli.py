@@ -152,8 +152,10 @@ def _train(options: argparse.Namespace) -> int:
         return 130
     best = run.best
     assert best is not None
-    print(f"{100 * run.history[-1].test_accuracy:.2f} % of the test images right at the end, "
-          f"{100 * best.test_accuracy:.2f} % in epoch {best.epoch}; all results in {folder}")
+    print(
+        f"{100 * run.history[-1].test_accuracy:.2f} % of the test images right at the end, "
+        f"{100 * best.test_accuracy:.2f} % in epoch {best.epoch}; all results in {folder}"
+    )
     return 0
 
 
@@ -190,8 +192,11 @@ class _Progress:
     def __init__(self, run: Run, images: int) -> None:
         self._tqdm = require("tqdm").tqdm
         self._bar = self._tqdm(
-            total=run.recipe.epochs * images, initial=run.epoch * images + run.sums.images, unit=" images",
-            disable=None, dynamic_ncols=True,
+            total=run.recipe.epochs * images,
+            initial=run.epoch * images + run.sums.images,
+            unit=" images",
+            disable=None,
+            dynamic_ncols=True,
             bar_format="{desc}{percentage:3.0f} % |{bar}| {rate_fmt}, {remaining} left{postfix}",
         )
 
@@ -235,10 +240,18 @@ def _evaluate(options: argparse.Namespace) -> int:
     _, test = _load(source)
     evaluation = training.evaluate(run.model, test)
     if options.json:
-        print(json.dumps({
-            "checkpoint": str(options.checkpoint), "model": run.recipe.model, "data": source, "images": len(test),
-            "accuracy": evaluation.accuracy, "loss": evaluation.loss,
-        }))
+        print(
+            json.dumps(
+                {
+                    "checkpoint": str(options.checkpoint),
+                    "model": run.recipe.model,
+                    "data": source,
+                    "images": len(test),
+                    "accuracy": evaluation.accuracy,
+                    "loss": evaluation.loss,
+                }
+            )
+        )
     else:
         print(f"{100 * evaluation.accuracy:.2f} % of {len(test):,} test images right, loss {evaluation.loss:.4f}")
     return 0
@@ -249,11 +262,20 @@ def _predict(options: argparse.Namespace) -> int:
     read = [data.read_image(path) for path in options.images]
     probabilities = training.predict(run.model, np.stack([image for image, _ in read]))
     if options.json:
-        print(json.dumps([
-            {"image": str(path), "class": int(row.argmax()), "probability": float(row.max()), "inverted": inverted,
-             "probabilities": [float(value) for value in row]}
-            for path, row, (_, inverted) in zip(options.images, probabilities, read, strict=True)
-        ]))
+        print(
+            json.dumps(
+                [
+                    {
+                        "image": str(path),
+                        "class": int(row.argmax()),
+                        "probability": float(row.max()),
+                        "inverted": inverted,
+                        "probabilities": [float(value) for value in row],
+                    }
+                    for path, row, (_, inverted) in zip(options.images, probabilities, read, strict=True)
+                ]
+            )
+        )
         return 0
     for path, row, (_, inverted) in zip(options.images, probabilities, read, strict=True):
         note = ", dark on bright: inverted" if inverted else ""

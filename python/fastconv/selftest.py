@@ -16,8 +16,11 @@ import numpy as np
 from fastconv import conv, dense, pool, runtime
 from fastconv._arguments import Array
 
-_CONV = {1: (conv.conv1d, conv.conv1d_backward), 2: (conv.conv2d, conv.conv2d_backward),
-         3: (conv.conv3d, conv.conv3d_backward)}
+_CONV = {
+    1: (conv.conv1d, conv.conv1d_backward),
+    2: (conv.conv2d, conv.conv2d_backward),
+    3: (conv.conv3d, conv.conv3d_backward),
+}
 
 _PASSES = ("forward", "grad input", "grad weight", "grad bias")
 
@@ -66,8 +69,13 @@ def _check_convolutions() -> Iterator[tuple[str, bool]]:
         weight = _integers(rng, (*case.kernel, in_channels // case.groups, out_channels), dtype)
         bias = _integers(rng, (out_channels,), dtype)
         forward, backward = _CONV[len(case.kernel)]
-        options: dict[str, Any] = {"stride": case.stride, "padding": case.padding, "dilation": case.dilation,
-                                   "groups": case.groups, "algorithm": algorithm}
+        options: dict[str, Any] = {
+            "stride": case.stride,
+            "padding": case.padding,
+            "dilation": case.dilation,
+            "groups": case.groups,
+            "algorithm": algorithm,
+        }
         output = forward(input, weight, bias, **options)
         grad_output = _integers(rng, output.shape, dtype)
         found = (output, *backward(grad_output, input, weight, **options))
@@ -103,9 +111,7 @@ def _check_pooling() -> Iterator[tuple[str, bool]]:
         input = rng.permutation(2 * 7 * 8 * 19).reshape(2, 7, 8, 19).astype(dtype)
         output, indices = pool.max_pool2d(input, 3, stride=2, padding=1, return_indices=True)
         grad_output = _integers(rng, output.shape, dtype)
-        grad_input = pool.max_pool2d_backward(
-            grad_output, indices, input.shape, kernel_size=3, stride=2, padding=1
-        )
+        grad_input = pool.max_pool2d_backward(grad_output, indices, input.shape, kernel_size=3, stride=2, padding=1)
         padded = _pad(input, 1, -np.inf)
         windows = [window for _, window in _windows((3, 3), output.shape, 2, 1)]
         maximum = np.max([padded[window] for window in windows], axis=0)
@@ -152,8 +158,16 @@ def _windows(
     extents = output[1:-1]
     for tap in itertools.product(*map(range, kernel)):
         starts = [position * dilation for position in tap]
-        yield tap, (slice(None), *(slice(start, start + stride * (extent - 1) + 1, stride)
-                                   for start, extent in zip(starts, extents, strict=True)))
+        yield (
+            tap,
+            (
+                slice(None),
+                *(
+                    slice(start, start + stride * (extent - 1) + 1, stride)
+                    for start, extent in zip(starts, extents, strict=True)
+                ),
+            ),
+        )
 
 
 def _group(array: Array, groups: int) -> Array:

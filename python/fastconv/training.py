@@ -210,13 +210,17 @@ class Run:
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         tensors |= {f"optimizer.{name}": value for name, value in self.optimizer.state_dict().items()}
         generators = {name: value.bit_generator.state for name, value in self.model.generators.items()}
-        checkpoint.save(path, tensors, {
-            "format": _FORMAT,
-            "recipe": asdict(self.recipe),
-            "history": [asdict(result) for result in self.history],
-            "sums": asdict(self.sums),
-            "generators": generators,
-        })
+        checkpoint.save(
+            path,
+            tensors,
+            {
+                "format": _FORMAT,
+                "recipe": asdict(self.recipe),
+                "history": [asdict(result) for result in self.history],
+                "sums": asdict(self.sums),
+                "generators": generators,
+            },
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> Run:
@@ -307,7 +311,12 @@ def fit(
     while not run.finished:
         began = time.perf_counter() - run.sums.seconds
         for images, labels in data.batches(
-            train, recipe.batch_size, shuffle=True, seed=recipe.seed, epoch=run.epoch, start=run.sums.step,
+            train,
+            recipe.batch_size,
+            shuffle=True,
+            seed=recipe.seed,
+            epoch=run.epoch,
+            start=run.sums.step,
             augment=augment,
         ):
             run.train_on(images, labels, steps)

@@ -7,6 +7,14 @@ from fastconv.data.idx import read_idx
 from fastconv.data.images import pad_images, read_image
 
 __all__ = [
-    "Augmentation", "Dataset", "RandomAffine", "batches", "digits", "mnist", "number_of_batches", "pad_images",
-    "read_idx", "read_image",
+    "Augmentation",
+    "Dataset",
+    "RandomAffine",
+    "batches",
+    "digits",
+    "mnist",
+    "number_of_batches",
+    "pad_images",
+    "read_idx",
+    "read_image",
 ]

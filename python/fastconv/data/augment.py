@@ -43,7 +43,10 @@ class RandomAffine:
         return self._warp(images, shifts, np.cos(angles), np.sin(angles))
 
     def _warp(
-        self, images: NDArray[np.float32], shifts: NDArray[np.float32], cos: NDArray[np.float32],
+        self,
+        images: NDArray[np.float32],
+        shifts: NDArray[np.float32],
+        cos: NDArray[np.float32],
         sin: NDArray[np.float32],
     ) -> NDArray[np.float32]:
         n, height, width, channels = images.shape

@@ -73,7 +73,13 @@ def batches(
 
 
 def _generate(
-    dataset: Dataset, batch_size: int, shuffle: bool, seed: int, epoch: int, start: int, drop_last: bool,
+    dataset: Dataset,
+    batch_size: int,
+    shuffle: bool,
+    seed: int,
+    epoch: int,
+    start: int,
+    drop_last: bool,
     augment: Augmentation | None,
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
     count = number_of_batches(len(dataset), batch_size, drop_last=drop_last)

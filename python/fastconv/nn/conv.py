@@ -94,17 +94,24 @@ class Conv(Layer):
 
     def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
         output = _FORWARD[self.rank](
-            input, self.parameters["weight"], self.parameters.get("bias"),
-            activation=self.activation, algorithm=self._algorithm, **self._geometry,
+            input,
+            self.parameters["weight"],
+            self.parameters.get("bias"),
+            activation=self.activation,
+            algorithm=self._algorithm,
+            **self._geometry,
         )
         return output, (input, output if self.activation else None)
 
     def _backward(self, grad_output: Array, saved: tuple[Any, ...], input_gradient: bool) -> Array | None:
         input, output = saved
         gradients = _BACKWARD[self.rank](
-            activation_backward(self.activation, grad_output, output), input, self.parameters["weight"],
+            activation_backward(self.activation, grad_output, output),
+            input,
+            self.parameters["weight"],
             wrt=(*self.parameters, *(("input",) if input_gradient else ())),
-            algorithm=self._algorithm, **self._geometry,
+            algorithm=self._algorithm,
+            **self._geometry,
         )
         self._accumulate(weight=gradients.weight, bias=gradients.bias)
         return gradients.input

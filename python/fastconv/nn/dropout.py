@@ -39,7 +39,7 @@ class Dropout(Layer):
     >>> layer = nn.Dropout(0.5, seed=0)
     >>> layer(np.ones(6, np.float32))
     array([2., 2., 2., 0., 0., 0.], dtype=float32)
-    >>> layer.eval()
+    >>> layer = layer.eval()
     >>> layer(np.ones(6, np.float32))
     array([1., 1., 1., 1., 1., 1.], dtype=float32)
     """

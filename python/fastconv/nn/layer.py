@@ -10,11 +10,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from fastconv._arguments import Array
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # typing has it from Python 3.11 on
 
 
 class Layer(ABC):
@@ -128,14 +131,16 @@ class Layer(ABC):
         for gradient in self.gradients.values():
             gradient.fill(0)
 
-    def train(self) -> None:
-        """Enter training mode: forward passes keep what their gradients need, and Dropout drops."""
+    def train(self) -> Self:
+        """Enter training mode: forward passes keep what their gradients need, and Dropout drops. Return the layer."""
         self.training = True
+        return self
 
-    def eval(self) -> None:
-        """Enter evaluation mode: nothing is kept, and nothing is random."""
+    def eval(self) -> Self:
+        """Enter evaluation mode: nothing is kept, and nothing is random. Return the layer."""
         self.training = False
         self._saved = None
+        return self
 
     def state_dict(self) -> dict[str, Array]:
         """Return a copy of every parameter, by name."""
@@ -155,8 +160,9 @@ class Layer(ABC):
         faults = [f"missing {name}" for name in parameters if name not in state]
         faults += [f"unexpected {name}" for name in state if name not in parameters]
         common = [(name, parameters[name], state[name]) for name in parameters if name in state]
-        faults += [f"{name} has shape {new.shape}, expected {old.shape}" for name, old, new in common
-                   if old.shape != new.shape]
+        faults += [
+            f"{name} has shape {new.shape}, expected {old.shape}" for name, old, new in common if old.shape != new.shape
+        ]
         if faults:
             raise ValueError(f"load_state_dict: {'; '.join(faults)}")
         for name, old, new in common:
@@ -234,23 +240,25 @@ class Sequential(Layer):
         return self._nested("generators")
 
     def _nested(self, attribute: str) -> Mapping[str, Any]:
-        return MappingProxyType({
-            f"{layer_name}.{name}": value
-            for layer_name, layer in self.layers.items()
-            for name, value in getattr(layer, attribute).items()
-        })
+        return MappingProxyType(
+            {
+                f"{layer_name}.{name}": value
+                for layer_name, layer in self.layers.items()
+                for name, value in getattr(layer, attribute).items()
+            }
+        )
 
-    def train(self) -> None:
-        """Put all layers in training mode."""
-        super().train()
+    def train(self) -> Self:
+        """Put all layers in training mode. Return the model."""
         for layer in self.layers.values():
             layer.train()
+        return super().train()
 
-    def eval(self) -> None:
-        """Put all layers in evaluation mode."""
-        super().eval()
+    def eval(self) -> Self:
+        """Put all layers in evaluation mode. Return the model."""
         for layer in self.layers.values():
             layer.eval()
+        return super().eval()
 
     def __repr__(self) -> str:
         lines = [f"({name}): {layer!r}".replace("\n", "\n  ") for name, layer in self.layers.items()]

@@ -80,7 +80,9 @@ class Linear(Layer):
     def _backward(self, grad_output: Array, saved: tuple[Any, ...], input_gradient: bool) -> Array | None:
         input, output = saved
         gradients = dense.linear_backward(
-            activation_backward(self.activation, grad_output, output), input, self.parameters["weight"],
+            activation_backward(self.activation, grad_output, output),
+            input,
+            self.parameters["weight"],
             wrt=(*self.parameters, *(("input",) if input_gradient else ())),
         )
         self._accumulate(weight=gradients.weight, bias=gradients.bias)

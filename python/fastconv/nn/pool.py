@@ -109,8 +109,12 @@ class AvgPool(_Pool):
         divisor_override: int | None = None,
     ) -> None:
         super().__init__(
-            kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode,
-            count_include_pad=count_include_pad, divisor_override=divisor_override,
+            kernel_size,
+            stride=stride,
+            padding=padding,
+            ceil_mode=ceil_mode,
+            count_include_pad=count_include_pad,
+            divisor_override=divisor_override,
         )
 
     def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
