@@ -22,6 +22,18 @@ std::array<index_t, kAxes> outputs_of(const ConvGeometry& g) {
     return {g.axes[0].output, g.axes[1].output, g.axes[2].output};
 }
 
+// The taps of a line of the kernel are neighbours in memory as well, where the window isn't dilated along
+// the width, never leaves the line and sees all channels: then they are one long tap, and the inner loop
+// runs over kernel_w * channels values instead of a few channels.
+template <class Product>
+void join_taps_of_a_line(const ConvGeometry& g, Product& product) {
+    const Axis& width = g.axes[kAxes - 1];
+    if (g.groups != 1 || width.dilation != 1 || width.pad_before != 0 || width.pad_after != 0) return;
+    if (product.source.strides[kAxes - 1] != g.in_channels) return;
+    product.map.axes[kAxes - 1].taps = 1;
+    product.depth *= width.kernel;
+}
+
 template <class T>
 RowProduct<T> forward_product(const ConvGeometry& g, const ForwardArguments<T>& arguments) {
     RowProduct<T> product;
@@ -38,6 +50,7 @@ RowProduct<T> forward_product(const ConvGeometry& g, const ForwardArguments<T>& 
     product.column_stride = 1;
     product.bias = arguments.bias;
     product.relu = arguments.relu;
+    join_taps_of_a_line(g, product);
     return product;
 }
 
@@ -81,6 +94,7 @@ OuterProduct<T> weight_product(const ConvGeometry& g, const BackwardWeightArgume
     product.columns = g.group_outputs();
     product.sums = arguments.grad_weight;
     product.sums_pitch = g.out_channels;
+    join_taps_of_a_line(g, product);
     return product;
 }
 
@@ -101,8 +115,7 @@ void backward_weight(const ConvGeometry& g, const BackwardWeightArguments<T>& ar
 
 template <class T>
 std::size_t workspace(const ConvGeometry& g, Pass pass) {
-    TensorView<const T> input;
-    input.channels = g.in_channels;
+    const TensorView<const T> input = contiguous_view<const T>(nullptr, inputs_of(g), g.in_channels);
     if (pass == Pass::kForward)
         return workspace_bytes(forward_product<T>(g, {input, nullptr, nullptr, false, nullptr}));
     if (pass == Pass::kBackwardWeight) return workspace_bytes(weight_product<T>(g, {nullptr, input, nullptr}));

@@ -76,7 +76,7 @@ Workspace<T> carve(Arena& arena, const OuterProduct<T>& product, const Plan& pla
     Workspace<T> workspace;
     workspace.panels_per_worker = plan.segments_per_task * kRows * plan.padded_columns;
     workspace.partial_sums = plan.slices > 1 ? arena.take<T>(plan.slices * plan.result_size) : nullptr;
-    workspace.zeros = arena.take<T>(product.source.channels);
+    workspace.zeros = arena.take<T>(product.groups * product.depth);
     workspace.panels = arena.take<T>(plan.threads * workspace.panels_per_worker);
     workspace.sources = arena.take<const T*>(plan.threads * kTaps * kRows);
     return workspace;
@@ -210,7 +210,7 @@ void sum_products(const OuterProduct<T>& product) {
     const Plan plan = make_plan(product, table);
     Buffer buffer;
     const Workspace<T> workspace = carve_buffer(buffer, [&](Arena& arena) { return carve(arena, product, plan); });
-    std::fill_n(workspace.zeros, product.source.channels, T(0));
+    std::fill_n(workspace.zeros, product.groups * product.depth, T(0));
 
     const Sum<T> sum{product, plan, table, workspace};
     parallel_for(plan.tasks(), plan.threads, [&](index_t task, int worker) { sum.run(task, worker); });

@@ -104,7 +104,7 @@ template <class T>
 Workspace<T> carve(Arena& arena, const RowProduct<T>& product, const Plan& plan) {
     Workspace<T> workspace;
     workspace.panels = arena.take<T>(plan.segments * plan.reduction * plan.padded_columns);
-    workspace.zeros = arena.take<T>(product.source.channels);
+    workspace.zeros = arena.take<T>(product.groups * product.depth);
     workspace.sources = arena.take<const T*>(plan.threads * plan.taps_per_block * plan.rows_per_block);
     workspace.targets = arena.take<T*>(plan.threads * plan.rows_per_block);
     return workspace;
@@ -155,7 +155,7 @@ void multiply(const RowProduct<T>& product) {
 
     Buffer buffer;
     const Workspace<T> workspace = carve_buffer(buffer, [&](Arena& arena) { return carve(arena, product, plan); });
-    std::fill_n(workspace.zeros, product.source.channels, T(0));
+    std::fill_n(workspace.zeros, product.groups * product.depth, T(0));
     pack_weight(product, plan, workspace, table);
 
     const RowAddresses<const T*> rows_of_source = source_rows<const T>(product.source, workspace.zeros);
