@@ -217,6 +217,19 @@ def report(results: list[Result], machine: dict[str, float]) -> None:
         print(line)
 
 
+def markdown(results: list[Result]) -> str:
+    """Return a table with a row per layer: GFLOP/s of each pass and, in brackets, the ratio to the best peer."""
+    lines = ["| layer | " + " | ".join(PASSES) + " |", "|---" * (1 + len(PASSES)) + "|"]
+    for layer in dict.fromkeys(result.layer for result in results):
+        cells = [
+            f"{result.gflops:.0f}" + (f" ({result.ratio:.1f}×)" if result.ratio else "")
+            for result in results
+            if result.layer == layer
+        ]
+        lines.append(f"| {layer} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main() -> int:
     """Run the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -225,6 +238,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=7, help="turns per case; the best one counts")
     parser.add_argument("--algorithm", default="auto", help="fastconv's algorithm")
     parser.add_argument("--filter", default="", help="only layers whose name contains this")
+    parser.add_argument("--markdown", action="store_true", help="also print the table of README.md")
     parser.add_argument("--json", type=Path, help="also write the results here")
     arguments = parser.parse_args()
 
@@ -250,6 +264,8 @@ def main() -> int:
     for layer in tqdm(layers, unit="layer", file=sys.stderr):
         results += measure(layer, machine, with_torch, arguments.repeats, arguments.algorithm)
     report(results, machine)
+    if arguments.markdown:
+        print(markdown(results))
     if arguments.json:
         arguments.json.write_text(json.dumps({"machine": machine, "results": [asdict(r) for r in results]}, indent=1))
     return 0

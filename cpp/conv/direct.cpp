@@ -22,26 +22,13 @@ std::array<index_t, kAxes> outputs_of(const ConvGeometry& g) {
     return {g.axes[0].output, g.axes[1].output, g.axes[2].output};
 }
 
-// The taps of a line of the kernel are neighbours in memory as well, where the window isn't dilated along
-// the width, never leaves the line and sees all channels: then they are one long tap, and the inner loop
-// runs over kernel_w * channels values instead of a few channels.
-template <class Product>
-void join_taps_of_a_line(const ConvGeometry& g, Product& product) {
-    const Axis& width = g.axes[kAxes - 1];
-    if (g.groups != 1 || width.dilation != 1 || width.pad_before != 0 || width.pad_after != 0) return;
-    if (product.source.strides[kAxes - 1] != g.in_channels) return;
-    product.map.axes[kAxes - 1].taps = 1;
-    product.depth *= width.kernel;
-}
-
 template <class T>
 RowProduct<T> forward_product(const ConvGeometry& g, const ForwardArguments<T>& arguments) {
     RowProduct<T> product;
-    product.map = forward_map(g, g.batch);
-    product.source = arguments.input;
+    product.source = RowSource<T>::of_window(g, g.batch, arguments.input, g.groups == 1);
     product.target = contiguous_view(arguments.output, outputs_of(g), g.out_channels);
     product.groups = g.groups;
-    product.depth = g.group_inputs();
+    product.depth = product.source.joined * g.group_inputs();
     product.columns = g.group_outputs();
     product.weight = arguments.weight;
     product.tap_stride = g.group_inputs() * g.out_channels;
@@ -50,7 +37,6 @@ RowProduct<T> forward_product(const ConvGeometry& g, const ForwardArguments<T>& 
     product.column_stride = 1;
     product.bias = arguments.bias;
     product.relu = arguments.relu;
-    join_taps_of_a_line(g, product);
     return product;
 }
 
@@ -58,8 +44,8 @@ RowProduct<T> forward_product(const ConvGeometry& g, const ForwardArguments<T>& 
 template <class T>
 RowProduct<T> backward_product(const ConvGeometry& g, const BackwardInputArguments<T>& arguments) {
     RowProduct<T> product;
-    product.map.batch = g.batch;
-    product.source = contiguous_view(arguments.grad_output, outputs_of(g), g.out_channels);
+    product.source.map.batch = g.batch;
+    product.source.tensor = contiguous_view(arguments.grad_output, outputs_of(g), g.out_channels);
     product.target = contiguous_view(arguments.grad_input, inputs_of(g), g.in_channels);
     product.groups = g.groups;
     product.depth = g.group_outputs();
@@ -77,7 +63,8 @@ void for_each_phase(const ConvGeometry& g, RowProduct<T> product, Visit visit) {
     for (index_t d = 0; d < std::min(g.axes[0].stride, g.axes[0].input); ++d)
         for (index_t h = 0; h < std::min(g.axes[1].stride, g.axes[1].input); ++h)
             for (index_t w = 0; w < std::min(g.axes[2].stride, g.axes[2].input); ++w) {
-                product.map.axes = {backward_map(g.axes[0], d), backward_map(g.axes[1], h), backward_map(g.axes[2], w)};
+                product.source.map.axes = {backward_map(g.axes[0], d), backward_map(g.axes[1], h),
+                                           backward_map(g.axes[2], w)};
                 visit(product);
             }
 }
@@ -85,16 +72,14 @@ void for_each_phase(const ConvGeometry& g, RowProduct<T> product, Visit visit) {
 template <class T>
 OuterProduct<T> weight_product(const ConvGeometry& g, const BackwardWeightArguments<T>& arguments) {
     OuterProduct<T> product;
-    product.map = forward_map(g, g.batch);
-    product.source = arguments.input;
+    product.source = RowSource<T>::of_window(g, g.batch, arguments.input, g.groups == 1);
     product.right = arguments.grad_output;
     product.right_pitch = g.out_channels;
     product.groups = g.groups;
-    product.depth = g.group_inputs();
+    product.depth = product.source.joined * g.group_inputs();
     product.columns = g.group_outputs();
     product.sums = arguments.grad_weight;
     product.sums_pitch = g.out_channels;
-    join_taps_of_a_line(g, product);
     return product;
 }
 

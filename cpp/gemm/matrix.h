@@ -19,8 +19,7 @@ template <class T>
 RowProduct<T> matrix_product(index_t rows, const T* left, index_t left_pitch, index_t depth, MatrixView<T> right,
                              index_t columns, T* target, index_t target_pitch) {
     RowProduct<T> product;
-    product.map = matrix_map(rows);
-    product.source = matrix_view<const T>(left, depth, left_pitch);
+    product.source = {matrix_map(rows), matrix_view<const T>(left, depth, left_pitch)};
     product.target = matrix_view(target, columns, target_pitch);
     product.depth = depth;
     product.columns = columns;
@@ -35,8 +34,7 @@ template <class T>
 OuterProduct<T> transposed_product(index_t rows, const T* left, index_t left_pitch, index_t depth, const T* right,
                                    index_t right_pitch, index_t columns, T* sums, index_t sums_pitch) {
     OuterProduct<T> product;
-    product.map = matrix_map(rows);
-    product.source = matrix_view<const T>(left, depth, left_pitch);
+    product.source = {matrix_map(rows), matrix_view<const T>(left, depth, left_pitch)};
     product.right = right;
     product.right_pitch = right_pitch;
     product.depth = depth;

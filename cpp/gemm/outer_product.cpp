@@ -35,8 +35,8 @@ struct Plan {
 template <class T>
 Plan make_plan(const OuterProduct<T>& product, const Kernels<T>& kernels) {
     Plan plan{};
-    plan.rows = product.map.rows();
-    plan.taps = product.map.taps();
+    plan.rows = product.source.map.rows();
+    plan.taps = product.source.map.taps();
     plan.result_rows = plan.taps * product.depth;
     plan.result_size = plan.result_rows * product.groups * product.columns;
 
@@ -68,6 +68,8 @@ struct Workspace {
     T* zeros;           // the row that stands for padding
     T* panels;          // per worker: kRows rows of the right-hand side, segment by segment
     const T** sources;  // per worker: kTaps x kRows pointers
+    T* copies;          // per worker: rows that reach into the padding
+    index_t copies_per_worker;
     index_t panels_per_worker;
 };
 
@@ -79,6 +81,8 @@ Workspace<T> carve(Arena& arena, const OuterProduct<T>& product, const Plan& pla
     workspace.zeros = arena.take<T>(product.groups * product.depth);
     workspace.panels = arena.take<T>(plan.threads * workspace.panels_per_worker);
     workspace.sources = arena.take<const T*>(plan.threads * kTaps * kRows);
+    workspace.copies_per_worker = product.source.scratch_size(kRows, std::min(kTaps, plan.taps));
+    workspace.copies = arena.take<T>(plan.threads * workspace.copies_per_worker);
     return workspace;
 }
 
@@ -163,7 +167,7 @@ struct Sum {
         const Sums sums = sums_of(task / plan.segment_tasks / plan.parts);
         T* panels = workspace.panels + worker * workspace.panels_per_worker;
         const T** sources = workspace.sources + worker * kTaps * kRows;
-        const RowAddresses<const T*> rows_of_source = source_rows<const T>(product.source, workspace.zeros);
+        T* copies = workspace.copies + worker * workspace.copies_per_worker;
         const index_t first_tap = part.first_result / product.depth;
         const index_t last_tap = ceil_div(part.last_result, product.depth);
 
@@ -173,7 +177,7 @@ struct Sum {
             pack(part, row, rows, panels);
             for (index_t tap = first_tap; tap < last_tap; tap += kTaps) {
                 const index_t taps = std::min(kTaps, last_tap - tap);
-                rows_of_source.gather(product.map, row, rows, tap, taps, sources, rows);
+                product.source.gather(row, rows, tap, taps, workspace.zeros, copies, sources);
                 for (index_t t = 0; t < taps; ++t) add_tap(part, tap + t, sources + t * rows, rows, panels, sums);
             }
         }

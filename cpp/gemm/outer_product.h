@@ -6,15 +6,14 @@
 // added in order; so neither the number of threads nor who runs what changes a bit.
 #pragma once
 
-#include "core/row_map.h"
+#include "gemm/row_source.h"
 
 namespace fastconv {
 
 template <class T>
 struct OuterProduct {
-    RowMap map;
-    TensorView<const T> source;
-    const T* right = nullptr;  // map.rows() rows of groups * columns values, right_pitch apart
+    RowSource<T> source;
+    const T* right = nullptr;  // source.map.rows() rows of groups * columns values, right_pitch apart
     index_t right_pitch = 0;
     index_t groups = 1, depth = 0, columns = 0;
     T* sums = nullptr;  // taps x depth rows of groups * columns values, sums_pitch apart

@@ -35,8 +35,8 @@ struct Plan {
 template <class T>
 Plan make_plan(const RowProduct<T>& product, const Kernels<T>& kernels) {
     Plan plan{};
-    plan.rows = product.map.rows();
-    plan.taps = product.map.taps();
+    plan.rows = product.source.map.rows();
+    plan.taps = product.source.map.taps();
     plan.reduction = plan.taps * product.depth;
 
     plan.depth_blocks = std::max<index_t>(ceil_div(product.depth, kDepth), 1);
@@ -97,6 +97,7 @@ struct Workspace {
     T* panels;          // segment by segment, block by block
     T* zeros;           // the row that stands for padding
     const T** sources;  // per worker: pointers to the rows of a block, tap by tap
+    T* copies;          // per worker: rows that reach into the padding
     T** targets;        // per worker
 };
 
@@ -106,6 +107,8 @@ Workspace<T> carve(Arena& arena, const RowProduct<T>& product, const Plan& plan)
     workspace.panels = arena.take<T>(plan.segments * plan.reduction * plan.padded_columns);
     workspace.zeros = arena.take<T>(product.groups * product.depth);
     workspace.sources = arena.take<const T*>(plan.threads * plan.taps_per_block * plan.rows_per_block);
+    workspace.copies =
+        arena.take<T>(plan.threads * product.source.scratch_size(plan.rows_per_block, plan.taps_per_block));
     workspace.targets = arena.take<T*>(plan.threads * plan.rows_per_block);
     return workspace;
 }
@@ -129,7 +132,7 @@ void pack_weight(const RowProduct<T>& product, const Plan& plan, const Workspace
         const Block block = block_at(product, plan, task % plan.blocks);
         T* panels = panels_of(workspace, product, plan, kernels, index, block);
         for (index_t t = 0; t < block.taps; ++t) {
-            const T* weight = product.weight + kernel_position(product.map, block.tap + t) * product.tap_stride +
+            const T* weight = product.weight + kernel_position(product.source.map, block.tap + t) * product.tap_stride +
                               segment.group * product.group_stride + block.channel * product.row_stride +
                               segment.column * product.column_stride;
             kernels.pack_panels({weight, product.row_stride, product.column_stride, block.depth, segment.columns,
@@ -158,20 +161,20 @@ void multiply(const RowProduct<T>& product) {
     std::fill_n(workspace.zeros, product.groups * product.depth, T(0));
     pack_weight(product, plan, workspace, table);
 
-    const RowAddresses<const T*> rows_of_source = source_rows<const T>(product.source, workspace.zeros);
     parallel_for(plan.tasks(), plan.threads, [&](index_t task, int worker) {
         const index_t first_row = task / plan.segment_tasks * plan.rows_per_block;
         const index_t rows = std::min(plan.rows_per_block, plan.rows - first_row);
         const index_t first_segment = task % plan.segment_tasks * plan.segments_per_task;
         const index_t last_segment = std::min(first_segment + plan.segments_per_task, plan.segments);
         const T** sources = workspace.sources + worker * plan.taps_per_block * plan.rows_per_block;
+        T* copies = workspace.copies + worker * product.source.scratch_size(plan.rows_per_block, plan.taps_per_block);
         T** targets = workspace.targets + worker * plan.rows_per_block;
-        target_rows(product.map, product.target, first_row, rows, targets);
+        target_rows(product.source.map, product.target, first_row, rows, targets);
 
         for (index_t b = 0; b < plan.blocks; ++b) {
             const Block block = block_at(product, plan, b);
             if (block.channel == 0)
-                rows_of_source.gather(product.map, first_row, rows, block.tap, block.taps, sources, rows);
+                product.source.gather(first_row, rows, block.tap, block.taps, workspace.zeros, copies, sources);
             for (index_t s = first_segment; s < last_segment; ++s) {
                 const Segment segment = segment_at(product, plan, s);
                 const index_t column = segment.group * product.columns + segment.column;

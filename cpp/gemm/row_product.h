@@ -7,16 +7,15 @@
 // algorithm", 2019, section 3), and the matrix is packed once into panels that fit L1.
 #pragma once
 
-#include "core/row_map.h"
+#include "gemm/row_source.h"
 
 namespace fastconv {
 
 template <class T>
 struct RowProduct {
-    RowMap map;
-    TensorView<const T> source;
+    RowSource<T> source;
     TensorView<T> target;
-    index_t groups = 1, depth = 0, columns = 0;  // depth and columns of one group
+    index_t groups = 1, depth = 0, columns = 0;  // depth (values of a source row) and columns of one group
 
     // weight[tap * tap_stride + g * group_stride + c * row_stride + k * column_stride], the tap counted
     // in the whole kernel.

@@ -1,0 +1,86 @@
+// The rows of an implicit left matrix: pointers into an activation, one for each (tap, pixel).
+//
+// Where the width is neither dilated nor strided in memory, the taps of a line of the kernel are neighbours
+// in memory as well: joined, they are one long tap, and the inner loop of a product runs over
+// kernel_w * channels values instead of a few channels. Rows that reach into the padding then are copied,
+// with zeros, to scratch memory; all others stay where they are.
+#pragma once
+
+#include "core/row_map.h"
+
+namespace fastconv {
+
+template <class T>
+struct RowSource {
+    RowMap map;  // with a single tap along the width where taps are joined
+    TensorView<const T> tensor;
+    index_t joined = 1;   // taps of a line in one row
+    bool copies = false;  // whether some rows may have to be copied
+
+    // The rows of a window over this tensor, with the taps of a line joined where that pays: when rows stay
+    // short, so that copying the few at the border is cheap.
+    static RowSource of_window(const Window3d& window, index_t batch, const TensorView<const T>& tensor,
+                               bool all_channels) {
+        constexpr index_t kLongestCopiedRow = 128;
+        const Axis& width = window.axes[kAxes - 1];
+        RowSource source{forward_map(window, batch), tensor};
+        const bool adjacent = all_channels && width.dilation == 1 && tensor.strides[kAxes - 1] == tensor.channels;
+        const bool padded = width.pad_before != 0 || width.pad_after != 0;
+        if (adjacent && (!padded || width.kernel * tensor.channels <= kLongestCopiedRow)) {
+            source.joined = width.kernel;
+            source.copies = padded;
+            source.map.axes[kAxes - 1].taps = 1;
+        }
+        return source;
+    }
+
+    index_t row_length() const { return joined * tensor.channels; }
+
+    // Values of scratch memory that gather() needs for so many rows and taps.
+    index_t scratch_size(index_t rows, index_t taps) const { return copies ? rows * taps * row_length() : 0; }
+
+    // out[t * rows + r] is the row of pixel first_row + r under tap first_tap + t; `zeros` is a row of padding.
+    void gather(index_t first_row, index_t rows, index_t first_tap, index_t taps, const T* zeros, T* scratch,
+                const T** out) const {
+        if (joined == 1) {
+            source_rows<const T>(tensor, zeros).gather(map, first_row, rows, first_tap, taps, out, rows);
+            return;
+        }
+        const AxisMap &depth = map.axes[0], &height = map.axes[1], &width = map.axes[2];
+        for_each_run(map, first_row, rows, [&](const Run& run) {
+            for (index_t t = 0; t < taps; ++t) {
+                const index_t jh = (first_tap + t) % height.taps, jd = (first_tap + t) / height.taps;
+                const index_t d = depth.source_start + run.d * depth.source_step + jd * depth.tap_step;
+                const index_t h = height.source_start + run.h * height.source_step + jh * height.tap_step;
+                const T** line = out + t * rows + run.first;
+                if (d < 0 || d >= depth.extent || h < 0 || h >= height.extent) {
+                    std::fill(line, line + run.count, zeros);
+                    continue;
+                }
+                const T* start =
+                    tensor.data + run.n * tensor.batch_stride + d * tensor.strides[0] + h * tensor.strides[1];
+                T* copies = scratch + (t * rows + run.first) * row_length();
+                for (index_t i = 0; i < run.count; ++i) {
+                    const index_t w = width.source_start + (run.w + i) * width.source_step;
+                    const bool inside = w >= 0 && w + joined <= width.extent;
+                    line[i] =
+                        inside ? start + w * tensor.channels : copy_with_zeros(start, w, copies + i * row_length());
+                }
+            }
+        });
+    }
+
+  private:
+    const T* copy_with_zeros(const T* line, index_t first, T* copy) const {
+        const index_t extent = map.axes[kAxes - 1].extent;
+        const index_t begin = std::clamp<index_t>(-first, 0, joined);
+        const index_t end = std::clamp<index_t>(extent - first, begin, joined);
+        std::fill(copy, copy + begin * tensor.channels, T(0));
+        std::copy(line + (first + begin) * tensor.channels, line + (first + end) * tensor.channels,
+                  copy + begin * tensor.channels);
+        std::fill(copy + end * tensor.channels, copy + row_length(), T(0));
+        return copy;
+    }
+};
+
+}  // namespace fastconv
