@@ -289,3 +289,22 @@ def test_byte_swapped_arrays_are_a_type_error_that_names_them(which, dtype):
     given[which] = given[which].astype(given[which].dtype.newbyteorder())
     with pytest.raises(TypeError, match=rf"conv2d: {which} .*(byte|[<>]f)"):
         fc.conv2d(**given, **CASE.keywords)
+
+
+def test_positions_past_two_to_the_31_are_addressed_rightly(algorithm):
+    """Four billion values, of which only a few are ever touched: the system gives memory to pages in use alone."""
+    try:
+        x = np.zeros((1, 2**29 + 1, 8), np.float32)
+    except MemoryError:
+        pytest.skip("this machine doesn't grant 16 GiB of address space")
+    x[0, -1] = np.arange(8)
+    w = np.arange(24, dtype=np.float32).reshape(1, 8, 3)
+    output = fc.conv1d(x, w, stride=2**20, algorithm=algorithm)
+    assert output.shape == (1, 513, 3) and not output[0, :-1].any()
+    np.testing.assert_array_equal(output[0, -1], x[0, -1] @ w[0])
+    grad_output = np.ones_like(output)
+    gradients = fc.conv1d_backward(grad_output, x, w, stride=2**20, algorithm=algorithm, wrt=["weight"])
+    np.testing.assert_array_equal(gradients.weight[0], np.repeat(x[0, -1][:, None], 3, axis=1))
+    pooled, indices = fc.max_pool1d(x, 1, stride=2**20, return_indices=True)
+    np.testing.assert_array_equal(pooled[0, -1], x[0, -1])
+    assert (indices[0, -1] == 2**29).all()
