@@ -16,7 +16,8 @@
 namespace fastconv {
 namespace {
 
-// Patches that are alive at a time. Measured on 3x3 and 5x5 layers: 1 to 16 MB differ little.
+// Patches that are alive at a time: they bound the memory, and stay in the last cache. On 3x3, 5x5 and 1x1
+// layers 1, 4 and 16 MB differed less than two runs of the same one.
 constexpr index_t kPatchBytes = index_t{4} << 20;
 
 template <class T>

@@ -17,8 +17,8 @@ void set_num_threads(index_t count);
 double cpu_quota();
 const char* openmp_version();
 
-// How many threads `work` operations are worth: waking a thread costs as much as some tens of
-// thousands of them.
+// How many threads `work` operations are worth: waking a thread costs as much as a few
+// hundred thousand of them.
 int worthwhile_threads(double work, index_t tasks);
 
 namespace detail {

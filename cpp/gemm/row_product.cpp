@@ -11,8 +11,8 @@ namespace fastconv {
 namespace {
 
 // Block sizes, after the caches: a panel of 256 x 16 floats is half of a 32 KB L1, and 144 rows of 256
-// values with their sums sit in L2 beside the panels. Measured on 3x3 and 1x1 layers; 96 to 192 rows
-// are within 2 % of each other.
+// values with their sums sit in L2 beside the panels. Reasoned, not tuned: on 3x3, 5x5 and 1x1 layers 96,
+// 144 and 192 rows differed less than two runs of the same one.
 constexpr index_t kDepth = 256;
 constexpr index_t kRows = 144;
 constexpr index_t kFewestRows = 24;
