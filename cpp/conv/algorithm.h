@@ -56,6 +56,8 @@ template <class T>
 const Algorithm<T>& direct_algorithm();
 template <class T>
 const Algorithm<T>& im2col_algorithm();
+template <class T>
+const Algorithm<T>& grouped_algorithm();
 
 // All algorithms, the one to try first at the front.
 std::vector<std::string> algorithm_names();

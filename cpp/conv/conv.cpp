@@ -1,6 +1,6 @@
 #include "conv/conv.h"
 
-#include "gemm/outer_product.h"
+#include "gemm/slices.h"
 
 namespace fastconv {
 

@@ -14,19 +14,11 @@
 namespace fastconv {
 namespace {
 
-std::array<index_t, kAxes> inputs_of(const ConvGeometry& g) {
-    return {g.axes[0].input, g.axes[1].input, g.axes[2].input};
-}
-
-std::array<index_t, kAxes> outputs_of(const ConvGeometry& g) {
-    return {g.axes[0].output, g.axes[1].output, g.axes[2].output};
-}
-
 template <class T>
 RowProduct<T> forward_product(const ConvGeometry& g, const ForwardArguments<T>& arguments) {
     RowProduct<T> product;
     product.source = RowSource<T>::of_window(g, g.batch, arguments.input, g.groups == 1);
-    product.target = contiguous_view(arguments.output, outputs_of(g), g.out_channels);
+    product.target = contiguous_view(arguments.output, g.output_extents(), g.out_channels);
     product.groups = g.groups;
     product.depth = product.source.joined * g.group_inputs();
     product.columns = g.group_outputs();
@@ -44,9 +36,8 @@ RowProduct<T> forward_product(const ConvGeometry& g, const ForwardArguments<T>& 
 template <class T>
 RowProduct<T> backward_product(const ConvGeometry& g, const BackwardInputArguments<T>& arguments) {
     RowProduct<T> product;
-    product.source.map.batch = g.batch;
-    product.source.tensor = contiguous_view(arguments.grad_output, outputs_of(g), g.out_channels);
-    product.target = contiguous_view(arguments.grad_input, inputs_of(g), g.in_channels);
+    product.source.tensor = contiguous_view(arguments.grad_output, g.output_extents(), g.out_channels);
+    product.target = contiguous_view(arguments.grad_input, g.input_extents(), g.in_channels);
     product.groups = g.groups;
     product.depth = g.group_outputs();
     product.columns = g.group_inputs();
@@ -60,13 +51,10 @@ RowProduct<T> backward_product(const ConvGeometry& g, const BackwardInputArgumen
 
 template <class T, class Visit>
 void for_each_phase(const ConvGeometry& g, RowProduct<T> product, Visit visit) {
-    for (index_t d = 0; d < std::min(g.axes[0].stride, g.axes[0].input); ++d)
-        for (index_t h = 0; h < std::min(g.axes[1].stride, g.axes[1].input); ++h)
-            for (index_t w = 0; w < std::min(g.axes[2].stride, g.axes[2].input); ++w) {
-                product.source.map.axes = {backward_map(g.axes[0], d), backward_map(g.axes[1], h),
-                                           backward_map(g.axes[2], w)};
-                visit(product);
-            }
+    for_each_backward_map(g, g.batch, [&](const RowMap& map) {
+        product.source.map = map;
+        visit(product);
+    });
 }
 
 template <class T>
@@ -100,7 +88,7 @@ void backward_weight(const ConvGeometry& g, const BackwardWeightArguments<T>& ar
 
 template <class T>
 std::size_t workspace(const ConvGeometry& g, Pass pass) {
-    const TensorView<const T> input = contiguous_view<const T>(nullptr, inputs_of(g), g.in_channels);
+    const TensorView<const T> input = contiguous_view<const T>(nullptr, g.input_extents(), g.in_channels);
     if (pass == Pass::kForward)
         return workspace_bytes(forward_product<T>(g, {input, nullptr, nullptr, false, nullptr}));
     if (pass == Pass::kBackwardWeight) return workspace_bytes(weight_product<T>(g, {nullptr, input, nullptr}));

@@ -101,8 +101,7 @@ void forward(const ConvGeometry& g, const ForwardArguments<T>& arguments) {
 template <class T>
 void backward_input(const ConvGeometry& g, const BackwardInputArguments<T>& arguments) {
     const Problem<T> problem{g};
-    const TensorView<T> grad_input =
-        contiguous_view(arguments.grad_input, {g.axes[0].input, g.axes[1].input, g.axes[2].input}, g.in_channels);
+    const TensorView<T> grad_input = contiguous_view(arguments.grad_input, g.input_extents(), g.in_channels);
     std::fill_n(arguments.grad_input, g.input_rows() * g.in_channels, T(0));
     Buffer buffer;
     T* patches =

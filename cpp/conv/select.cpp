@@ -6,7 +6,8 @@ namespace {
 
 template <class T>
 const std::vector<const Algorithm<T>*>& algorithms() {
-    static const std::vector<const Algorithm<T>*> list{&im2col_algorithm<T>(), &direct_algorithm<T>()};
+    static const std::vector<const Algorithm<T>*> list{&grouped_algorithm<T>(), &im2col_algorithm<T>(),
+                                                       &direct_algorithm<T>()};
     return list;
 }
 

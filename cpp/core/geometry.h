@@ -52,6 +52,8 @@ struct Window3d {
     index_t taps() const;
     index_t input_pixels() const;
     index_t output_pixels() const;
+    std::array<index_t, kAxes> input_extents() const { return {axes[0].input, axes[1].input, axes[2].input}; }
+    std::array<index_t, kAxes> output_extents() const { return {axes[0].output, axes[1].output, axes[2].output}; }
 };
 
 struct ConvGeometry : Window3d {

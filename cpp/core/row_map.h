@@ -72,6 +72,20 @@ inline RowMap forward_map(const Window3d& window, index_t batch) {
     return map;
 }
 
+// Calls visit(map) for the maps from input to output positions, one for each combination of the axes' phases.
+template <class Visit>
+void for_each_backward_map(const Window3d& window, index_t batch, Visit visit) {
+    const std::array<Axis, kAxes>& axes = window.axes;
+    RowMap map;
+    map.batch = batch;
+    for (index_t d = 0; d < std::min(axes[0].stride, axes[0].input); ++d)
+        for (index_t h = 0; h < std::min(axes[1].stride, axes[1].input); ++h)
+            for (index_t w = 0; w < std::min(axes[2].stride, axes[2].input); ++w) {
+                map.axes = {backward_map(axes[0], d), backward_map(axes[1], h), backward_map(axes[2], w)};
+                visit(map);
+            }
+}
+
 // Where the tap-th tap of the map stands in the kernel.
 inline index_t kernel_position(const RowMap& map, index_t tap) {
     const AxisMap &d = map.axes[0], &h = map.axes[1], &w = map.axes[2];

@@ -1,6 +1,7 @@
 #include "dense/linear.h"
 
 #include "gemm/matrix.h"
+#include "gemm/slices.h"
 
 namespace fastconv {
 

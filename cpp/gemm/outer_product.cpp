@@ -6,6 +6,7 @@
 #include "core/isa.h"
 #include "core/memory.h"
 #include "core/threads.h"
+#include "gemm/slices.h"
 
 namespace fastconv {
 namespace {
@@ -184,21 +185,6 @@ struct Sum {
     }
 };
 
-// sums[row][k] = sum over slices of partial[slice][row][k], in the order of the slices.
-template <class T>
-void add_slices(const T* partial, index_t slices, index_t rows, index_t columns, T* sums, index_t pitch) {
-    const index_t rows_per_task = ceil_div(4096, columns);
-    const index_t tasks = ceil_div(rows, rows_per_task);
-    const int threads = worthwhile_threads(4.0 * static_cast<double>(slices * rows * columns), tasks);
-    parallel_for(tasks, threads, [&](index_t task, int) {
-        const index_t last = std::min((task + 1) * rows_per_task, rows);
-        for (index_t row = task * rows_per_task; row < last; ++row) {
-            std::fill_n(sums + row * pitch, columns, T(0));
-            kernels<T>().add_rows(partial + row * columns, rows * columns, slices, columns, sums + row * pitch);
-        }
-    });
-}
-
 }  // namespace
 
 template <class T>
@@ -224,28 +210,9 @@ void sum_products(const OuterProduct<T>& product) {
     }
 }
 
-template <class T>
-void sum_rows(const T* matrix, index_t rows, index_t columns, T* sums) {
-    // Slices also keep the chains of additions short, and with them the rounding error.
-    const index_t slices = std::clamp<index_t>(rows / kFewestRowsPerSlice, 1, 2 * kTasks);
-    const index_t rows_per_slice = ceil_div(rows, slices);
-    const Buffer buffer(take_buffer(static_cast<std::size_t>(slices * columns) * sizeof(T)));
-    T* partial = static_cast<T*>(buffer.get());
-    const int threads = worthwhile_threads(4.0 * static_cast<double>(rows * columns), slices);
-    parallel_for(slices, threads, [&](index_t slice, int) {
-        const index_t first = std::min(slice * rows_per_slice, rows);
-        const index_t count = std::min(rows_per_slice, rows - first);
-        std::fill_n(partial + slice * columns, columns, T(0));
-        kernels<T>().add_rows(matrix + first * columns, columns, count, columns, partial + slice * columns);
-    });
-    add_slices(partial, slices, 1, columns, sums, columns);
-}
-
 template std::size_t workspace_bytes(const OuterProduct<float>&);
 template std::size_t workspace_bytes(const OuterProduct<double>&);
 template void sum_products(const OuterProduct<float>&);
 template void sum_products(const OuterProduct<double>&);
-template void sum_rows(const float*, index_t, index_t, float*);
-template void sum_rows(const double*, index_t, index_t, double*);
 
 }  // namespace fastconv

@@ -1,4 +1,4 @@
-// Sums over pixels: the gradient of a weight, and of a bias.
+// Sums over pixels: the gradient of a weight.
 //
 //   sums[tap][c][g, k] = sum over r of source[map(r, tap)][g, c] * right[r][g, k]
 //
@@ -25,9 +25,5 @@ std::size_t workspace_bytes(const OuterProduct<T>& product);
 
 template <class T>
 void sum_products(const OuterProduct<T>& product);
-
-// sums[k] = sum over r of matrix[r][k]
-template <class T>
-void sum_rows(const T* matrix, index_t rows, index_t columns, T* sums);
 
 }  // namespace fastconv

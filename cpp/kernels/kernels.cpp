@@ -3,6 +3,7 @@
 // symbol that leaves the object file.
 #include "kernels/elementwise.h"
 #include "kernels/gemm.h"
+#include "kernels/lanes.h"
 #include "kernels/machine.h"
 #include "kernels/pool.h"
 #include "kernels/table.h"
@@ -20,6 +21,9 @@ constexpr Kernels<T> make_table() {
         multiply_rows<T>,
         add_outer_products<T>,
         add_rows<T>,
+        multiply_lanes<T>,
+        add_lane_products<T>,
+        spread_lanes<T>,
         max_window<T>,
         average_window<T>,
         scatter_add<T>,

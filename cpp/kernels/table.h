@@ -56,6 +56,45 @@ struct Window {
     index_t pitch, taps, channels;
 };
 
+constexpr int kLaneSegmentTaps = 3;  // at most, so that their weights stay in registers
+
+// Some taps of a line of a convolution whose lanes (channels) don't mix: tap t of pixel p meets position p + t of
+// the source. Positions outside [first, last) are padding.
+template <class T>
+struct LaneSegment {
+    const T* source;  // position 0
+    index_t first, last;
+    const T* weight;  // of the first tap
+    T* sums;          // or the gradient of these weights
+};
+
+// target[p][k] = act(bias[k] + sum over segments, t of source[p + t][k] * weight[t][k]), or, for the gradient of the
+// weights, sums[t][k] += sum over p of source[p + t][k] * right[p][k] in every segment.
+template <class T>
+struct LaneBlock {
+    const LaneSegment<T>* segments[kLaneSegmentTaps];  // those of n + 1 taps
+    index_t segment_counts[kLaneSegmentTaps];
+    index_t first_inside, last_inside;  // pixels [first_inside, last_inside) never meet the padding
+    index_t source_step, weight_step;   // elements from position to position, and from tap to tap
+    index_t pixels, channels;
+    T* target;
+    const T* right;
+    index_t target_step;  // of target or right, from pixel to pixel
+    const T* bias;        // or null
+    bool relu;
+};
+
+// target[(p * group_inputs + i) * pitch + g * repeats + r] = source[p][g * group_inputs + i]: every input channel as
+// often as its group has output channels, so that lanes meet without mixing.
+template <class T>
+struct LaneSpread {
+    const T* source;
+    index_t source_step;
+    index_t pixels, groups, group_inputs, repeats;
+    T* target;
+    index_t pitch;
+};
+
 template <class T>
 struct Kernels {
     index_t vector_width;  // panels are padded to multiples of it
@@ -67,6 +106,10 @@ struct Kernels {
     void (*add_outer_products)(const OuterBlock<T>&) noexcept;
     // sums[k] += sum over rows of source[row * pitch + k]
     void (*add_rows)(const T* source, index_t pitch, index_t rows, index_t columns, T* sums) noexcept;
+
+    void (*multiply_lanes)(const LaneBlock<T>&) noexcept;
+    void (*add_lane_products)(const LaneBlock<T>&) noexcept;
+    void (*spread_lanes)(const LaneSpread<T>&) noexcept;
 
     // output[c] and, where indices isn't null, the position of the first maximum; NaN wins over numbers
     void (*max_window)(const Window<T>&, T* output, index_t* indices) noexcept;

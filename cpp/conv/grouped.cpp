@@ -1,0 +1,134 @@
+// Grouped convolution with few channels per group; depthwise convolution is that of one channel per group (Sifre,
+// "Rigid-motion scattering for image classification", 2014; Chollet, "Xception", 2017, section 1).
+//
+// A group's matrices are too small to be worth a matrix product. So vectors run across the groups: lane by lane, an
+// output channel meets the i-th input channel of its group. Seen that way the weight needs no other layout, and the
+// three passes are those of a depthwise convolution with group_inputs taps for one:
+//
+//   forward          output[r, k]        = sum over tap, i of input[map(r, tap), i-th of k's group] weight[tap, i, k]
+//   backward_input   grad_input[r, c]    = the same with the maps read backwards, and the weight of each group
+//   transposed backward_weight  grad_weight[tap, i, k] = sum over r of input[map(r, tap), i-th of k's group]
+//   grad_output[r, k]
+#include <algorithm>
+
+#include "conv/algorithm.h"
+#include "core/memory.h"
+#include "gemm/lane_product.h"
+
+namespace fastconv {
+namespace {
+
+template <class T>
+LaneProduct<T> forward_product(const ConvGeometry& g, const ForwardArguments<T>& arguments) {
+    LaneProduct<T> product;
+    product.source = {forward_map(g, g.batch), arguments.input, g.groups, g.group_inputs(), g.group_outputs()};
+    product.target = contiguous_view(arguments.output, g.output_extents(), g.out_channels);
+    product.weight = arguments.weight;
+    product.bias = arguments.bias;
+    product.relu = arguments.relu;
+    return product;
+}
+
+// The lanes are the input channels now, and each sees the output channels of its group.
+template <class T>
+LaneProduct<T> backward_product(const ConvGeometry& g, const BackwardInputArguments<T>& arguments, const T* weight) {
+    LaneProduct<T> product;
+    product.source = {RowMap{}, contiguous_view(arguments.grad_output, g.output_extents(), g.out_channels), g.groups,
+                      g.group_outputs(), g.group_inputs()};
+    product.target = contiguous_view(arguments.grad_input, g.input_extents(), g.in_channels);
+    product.weight = weight;
+    return product;
+}
+
+template <class T>
+LaneOuterProduct<T> weight_product(const ConvGeometry& g, const BackwardWeightArguments<T>& arguments) {
+    LaneOuterProduct<T> product;
+    product.source = {forward_map(g, g.batch), arguments.input, g.groups, g.group_inputs(), g.group_outputs()};
+    product.right = arguments.grad_output;
+    product.sums = arguments.grad_weight;
+    return product;
+}
+
+// transposed[tap][o][g, i] = weight[tap][i][g, o]; the same array where there is one of each.
+bool needs_spreading(const ConvGeometry& g) { return g.group_inputs() > 1 || g.group_outputs() > 1; }
+
+template <class T>
+void transpose_groups(const ConvGeometry& g, const T* weight, T* transposed) {
+    const index_t inputs = g.group_inputs(), outputs = g.group_outputs();
+    for (index_t tap = 0; tap < g.taps(); ++tap, weight += inputs * g.out_channels)
+        for (index_t o = 0; o < outputs; ++o)
+            for (index_t group = 0; group < g.groups; ++group)
+                for (index_t i = 0; i < inputs; ++i) *transposed++ = weight[i * g.out_channels + group * outputs + o];
+}
+
+template <class T>
+void forward(const ConvGeometry& g, const ForwardArguments<T>& arguments) {
+    multiply(forward_product(g, arguments));
+}
+
+template <class T>
+void backward_input(const ConvGeometry& g, const BackwardInputArguments<T>& arguments) {
+    const T* weight = arguments.weight;
+    Buffer buffer;
+    if (needs_spreading(g)) {
+        T* transposed = carve_buffer(buffer, [&](Arena& arena) { return arena.take<T>(g.weight_size()); });
+        transpose_groups(g, arguments.weight, transposed);
+        weight = transposed;
+    }
+    LaneProduct<T> product = backward_product(g, arguments, weight);
+    for_each_backward_map(g, g.batch, [&](const RowMap& map) {
+        product.source.map = map;
+        multiply(product);
+    });
+}
+
+template <class T>
+void backward_weight(const ConvGeometry& g, const BackwardWeightArguments<T>& arguments) {
+    sum_products(weight_product(g, arguments));
+}
+
+template <class T>
+std::size_t workspace(const ConvGeometry& g, Pass pass) {
+    const TensorView<const T> input = contiguous_view<const T>(nullptr, g.input_extents(), g.in_channels);
+    if (pass == Pass::kForward)
+        return workspace_bytes(forward_product<T>(g, {input, nullptr, nullptr, false, nullptr}));
+    if (pass == Pass::kBackwardWeight) return workspace_bytes(weight_product<T>(g, {nullptr, input, nullptr}));
+    LaneProduct<T> product = backward_product<T>(g, {nullptr, nullptr, nullptr}, nullptr);
+    std::size_t largest = 0;
+    for_each_backward_map(g, g.batch, [&](const RowMap& map) {
+        product.source.map = map;
+        largest = std::max(largest, workspace_bytes(product));
+    });
+    Arena arena;
+    if (needs_spreading(g)) arena.take<T>(g.weight_size());
+    return largest + arena.used();
+}
+
+// Any convolution is a grouped one; but a line spread over the lanes of large groups is a lot of memory.
+bool supports(const ConvGeometry& g, Pass) {
+    constexpr double kMostSpreadValues = 1 << 24;
+    double values = static_cast<double>(g.group_inputs()) * static_cast<double>(g.group_outputs());
+    for (const Axis& axis : g.axes) values *= static_cast<double>(std::max(axis.input, axis.output));
+    return !needs_spreading(g) || values < kMostSpreadValues;
+}
+
+const char* prefers(const ConvGeometry& g, Pass) {
+    constexpr index_t kFewChannels = 8;
+    if (g.groups > 1 && g.group_inputs() <= kFewChannels && g.group_outputs() <= kFewChannels)
+        return "few channels per group: vectors run across the groups";
+    return nullptr;
+}
+
+}  // namespace
+
+template <class T>
+const Algorithm<T>& grouped_algorithm() {
+    static const Algorithm<T> algorithm{"grouped",  supports,          prefers,           workspace<T>,
+                                        forward<T>, backward_input<T>, backward_weight<T>};
+    return algorithm;
+}
+
+template const Algorithm<float>& grouped_algorithm();
+template const Algorithm<double>& grouped_algorithm();
+
+}  // namespace fastconv

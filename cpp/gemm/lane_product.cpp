@@ -1,0 +1,183 @@
+#include "gemm/lane_product.h"
+
+#include "core/threads.h"
+#include "gemm/slices.h"
+
+namespace fastconv {
+namespace {
+
+template <class T>
+double operations(const LaneSource<T>& source) {
+    return 2.0 * static_cast<double>(source.map.rows()) * static_cast<double>(source.map.taps()) *
+           static_cast<double>(source.group_inputs * source.lanes());
+}
+
+// Every value of the target is computed whole by one task, so the cutting may look at the number of threads.
+struct Plan {
+    index_t lanes_together, chunks;  // the lanes
+    index_t lines_per_task, line_tasks;
+    int threads;
+
+    index_t tasks() const { return line_tasks * chunks; }
+};
+
+template <class T>
+Plan make_plan(const LaneProduct<T>& product) {
+    constexpr index_t kFewestLines = 4, kLanes = 64;
+    const LaneSource<T>& source = product.source;
+    const index_t lines = source.lines();
+    Plan plan{};
+    plan.threads = worthwhile_threads(operations(source), lines * source.lanes());
+    const index_t wanted = plan.threads > 1 ? 4 * plan.threads : 1;
+    plan.lanes_together = source.lanes_together(kernels<T>().vector_width);
+    if (!source.spreads() && lines < wanted) {
+        const index_t parts = ceil_div(wanted, std::max<index_t>(lines, 1));
+        plan.lanes_together = std::min(source.lanes(), round_up(ceil_div(source.lanes(), parts), kLanes));
+    }
+    plan.chunks = ceil_div(source.lanes(), plan.lanes_together);
+    const index_t blocks = std::min(ceil_div(wanted, plan.chunks), ceil_div(lines, kFewestLines));
+    plan.lines_per_task = std::max<index_t>(ceil_div(lines, std::max<index_t>(blocks, 1)), 1);
+    plan.line_tasks = ceil_div(lines, plan.lines_per_task);
+    plan.threads = worthwhile_threads(operations(source), plan.tasks());
+    return plan;
+}
+
+template <class T>
+auto carve(Arena& arena, const LaneProduct<T>& product, const LineTaps& taps, const Plan& plan) {
+    return LaneLines<T>::carve(arena, product.source, taps, plan.lanes_together, plan.threads);
+}
+
+// The rows of a sum are cut into slices, each with sums of its own, by geometry alone.
+struct OuterPlan {
+    index_t lanes_together, chunks;
+    index_t slices, lines_per_slice;
+    index_t result_rows;  // of as many values as there are lanes
+    int threads;
+};
+
+template <class T>
+OuterPlan make_plan(const LaneOuterProduct<T>& product) {
+    constexpr index_t kTasks = 32, kFewestPixels = 256, kLanes = 64;
+    constexpr index_t kMostPartialSums = index_t{1} << 22;  // values: 16 MB of float32
+    const LaneSource<T>& source = product.source;
+    OuterPlan plan{};
+    plan.lanes_together =
+        source.spreads() ? source.lanes_together(kernels<T>().vector_width) : std::min(kLanes, source.lanes());
+    plan.chunks = ceil_div(source.lanes(), plan.lanes_together);
+    plan.result_rows = source.map.taps() * source.group_inputs;
+    const index_t affordable = kMostPartialSums / std::max<index_t>(plan.result_rows * source.lanes(), 1);
+    const index_t worthwhile = std::min(source.map.rows() / kFewestPixels, source.lines());
+    plan.slices = std::clamp<index_t>(std::min({ceil_div(kTasks, plan.chunks), worthwhile, affordable}), 1, kTasks);
+    plan.lines_per_slice = ceil_div(source.lines(), plan.slices);
+    plan.threads = worthwhile_threads(operations(source), plan.slices * plan.chunks);
+    return plan;
+}
+
+template <class T>
+struct OuterWorkspace {
+    typename LaneLines<T>::Scratch scratch;
+    T* partial_sums;  // slice by slice; null where there is one slice
+};
+
+template <class T>
+OuterWorkspace<T> carve(Arena& arena, const LaneOuterProduct<T>& product, const LineTaps& taps, const OuterPlan& plan) {
+    OuterWorkspace<T> workspace;
+    workspace.scratch = LaneLines<T>::carve(arena, product.source, taps, plan.lanes_together, plan.threads);
+    workspace.partial_sums =
+        plan.slices > 1 ? arena.take<T>(plan.slices * plan.result_rows * product.source.lanes()) : nullptr;
+    return workspace;
+}
+
+}  // namespace
+
+template <class T>
+std::size_t workspace_bytes(const LaneProduct<T>& product) {
+    Arena arena;
+    carve(arena, product, LineTaps(product.source.map.axes[2]), make_plan(product));
+    return arena.used();
+}
+
+template <class T>
+void multiply(const LaneProduct<T>& product) {
+    const LaneSource<T>& source = product.source;
+    if (source.map.rows() == 0) return;
+    const Plan plan = make_plan(product);
+    const AxisMap &depth = source.map.axes[0], &height = source.map.axes[1], &width = source.map.axes[2];
+    const LineTaps taps(source.map.axes[2]);
+    Buffer buffer;
+    const auto scratch = carve_buffer(buffer, [&](Arena& arena) { return carve(arena, product, taps, plan); });
+
+    parallel_for(plan.tasks(), plan.threads, [&](index_t task, int worker) {
+        const index_t lane = task % plan.chunks * plan.lanes_together;
+        const index_t lanes = std::min(plan.lanes_together, source.lanes() - lane);
+        const index_t first = task / plan.chunks * plan.lines_per_task;
+        const index_t last = std::min(first + plan.lines_per_task, source.lines());
+        LaneLines<T> lines(source, taps, scratch, worker, lane, lanes, plan.lanes_together);
+        for (index_t l = first; l < last; ++l) {
+            const Line line = line_at(source.map, l);
+            T* target = product.target.data + line.n * product.target.batch_stride +
+                        (depth.target_start + line.d * depth.target_step) * product.target.strides[0] +
+                        (height.target_start + line.h * height.target_step) * product.target.strides[1] +
+                        width.target_start * product.target.strides[2] + lane;
+            const index_t step = width.target_step * product.target.strides[2];
+            for (index_t residue = 0; residue < taps.residues(); ++residue) {
+                LaneBlock<T> block = lines.block(line, residue, product.weight, nullptr, source.lanes(), step);
+                block.target = target + residue * step;
+                block.bias = product.bias == nullptr ? nullptr : product.bias + lane;
+                block.relu = product.relu;
+                kernels<T>().multiply_lanes(block);
+            }
+        }
+    });
+}
+
+template <class T>
+std::size_t workspace_bytes(const LaneOuterProduct<T>& product) {
+    Arena arena;
+    carve(arena, product, LineTaps(product.source.map.axes[2]), make_plan(product));
+    return arena.used();
+}
+
+template <class T>
+void sum_products(const LaneOuterProduct<T>& product) {
+    const LaneSource<T>& source = product.source;
+    const OuterPlan plan = make_plan(product);
+    const index_t width = source.map.axes[2].count, size = plan.result_rows * source.lanes();
+    const LineTaps taps(source.map.axes[2]);
+    Buffer buffer;
+    const auto workspace = carve_buffer(buffer, [&](Arena& arena) { return carve(arena, product, taps, plan); });
+
+    parallel_for(plan.slices * plan.chunks, plan.threads, [&](index_t task, int worker) {
+        const index_t slice = task / plan.chunks, lane = task % plan.chunks * plan.lanes_together;
+        const index_t lanes = std::min(plan.lanes_together, source.lanes() - lane);
+        const index_t first = std::min(slice * plan.lines_per_slice, source.lines());
+        const index_t last = std::min(first + plan.lines_per_slice, source.lines());
+        T* sums = plan.slices > 1 ? workspace.partial_sums + slice * size : product.sums;
+        for (index_t row = 0; row < plan.result_rows; ++row)
+            std::fill_n(sums + row * source.lanes() + lane, lanes, T(0));
+
+        LaneLines<T> lines(source, taps, workspace.scratch, worker, lane, lanes, plan.lanes_together);
+        for (index_t l = first; l < last; ++l) {
+            const Line line = line_at(source.map, l);
+            const T* right = product.right + l * width * source.lanes() + lane;
+            for (index_t residue = 0; residue < taps.residues(); ++residue) {
+                LaneBlock<T> block = lines.block(line, residue, nullptr, sums, source.lanes(), source.lanes());
+                block.right = right + residue * source.lanes();
+                kernels<T>().add_lane_products(block);
+            }
+        }
+    });
+    if (plan.slices > 1)
+        add_slices(workspace.partial_sums, plan.slices, plan.result_rows, source.lanes(), product.sums, source.lanes());
+}
+
+template std::size_t workspace_bytes(const LaneProduct<float>&);
+template std::size_t workspace_bytes(const LaneProduct<double>&);
+template void multiply(const LaneProduct<float>&);
+template void multiply(const LaneProduct<double>&);
+template std::size_t workspace_bytes(const LaneOuterProduct<float>&);
+template std::size_t workspace_bytes(const LaneOuterProduct<double>&);
+template void sum_products(const LaneOuterProduct<float>&);
+template void sum_products(const LaneOuterProduct<double>&);
+
+}  // namespace fastconv

@@ -1,0 +1,248 @@
+// Lines of a source under a sliding window, for the products whose lanes (output channels) don't mix.
+//
+// Along the width, tap j of pixel q meets source position start + q * stride + j * dilation. Two steps turn any
+// stride and dilation into windows that advance by one position from tap to tap and from pixel to pixel, which is
+// what the kernels slide over: with g = gcd(stride, dilation), the taps fall into stride / g classes, and the pixels
+// into dilation / g residues.
+//
+// Where an output channel sees several input channels, or shares one, lines are spread first: each input channel is
+// repeated for the output channels of its group, and kept while the next lines of the target need it, too.
+#pragma once
+
+#include <numeric>
+#include <vector>
+
+#include "core/isa.h"
+#include "core/memory.h"
+#include "core/row_map.h"
+
+namespace fastconv {
+
+// A few taps of a line of the kernel, as one pixel after the other meets them: pixel p meets tap t at position
+// start + (p + t) * step of the source, which lies inside it while p + t is in [first, last).
+struct LineSegment {
+    index_t start, first, last;
+    index_t kernel;  // where the first of the taps stands in the line of the kernel
+};
+
+// The segments of a line of the kernel, in order of length (the longest first), for every residue of the pixels.
+class LineTaps {
+  public:
+    explicit LineTaps(const AxisMap& width) {
+        index_t start = width.source_start, step = width.tap_step;
+        index_t kernel_start = width.kernel_start, kernel_step = width.kernel_step;
+        const index_t stride = width.source_step, taps = width.taps;
+        if (taps < 2) step = stride;
+        if (step < 0) {  // read the line from its other end
+            start += (taps - 1) * step;
+            kernel_start += (taps - 1) * kernel_step;
+            step = -step;
+            kernel_step = -kernel_step;
+        }
+        const index_t common = std::gcd(stride, step), classes = stride / common;
+        residues_ = step / common;
+        position_step_ = residues_ * stride;
+        kernel_step_ = classes * kernel_step;
+        used_residues_ = std::min(residues_, width.count);
+        for (index_t residue = 0; residue < used_residues_; ++residue) {
+            for (index_t length = kLaneSegmentTaps; length > 0; --length) {
+                for (index_t c = 0; c < std::min(classes, taps); ++c)
+                    add_class(length, ceil_div(taps - c, classes), start + residue * stride + c * step,
+                              kernel_start + c * kernel_step, width.extent);
+                ends_.push_back(static_cast<index_t>(segments_.size()));
+            }
+        }
+    }
+
+    index_t residues() const { return used_residues_; }
+    index_t pixel_step() const { return residues_; }          // pixels from one of a residue to the next
+    index_t position_step() const { return position_step_; }  // and so many positions of the source
+    index_t kernel_step() const { return kernel_step_; }      // from tap to tap of a segment
+    index_t size() const { return static_cast<index_t>(segments_.size()); }
+
+    // Calls visit(segment) for those of so many taps.
+    template <class Visit>
+    void for_each(index_t residue, index_t taps, const Visit& visit) const {
+        const index_t list = residue * kLaneSegmentTaps + kLaneSegmentTaps - taps;
+        for (index_t s = list == 0 ? 0 : ends_[static_cast<std::size_t>(list - 1)];
+             s < ends_[static_cast<std::size_t>(list)]; ++s)
+            visit(segments_[static_cast<std::size_t>(s)]);
+    }
+
+  private:
+    // A class is cut into segments of equal length: 4 taps are 2 + 2 and not 3 + 1.
+    void add_class(index_t length, index_t taps, index_t start, index_t kernel, index_t extent) {
+        const index_t segments = ceil_div(taps, kLaneSegmentTaps), shorter = taps / segments;
+        for (index_t s = 0, tap = 0; s < segments; ++s) {
+            const index_t own = shorter + (s < taps % segments ? 1 : 0);
+            const index_t position = start + tap * position_step_;
+            const index_t first = -floor_div(position, position_step_);
+            const index_t last = -floor_div(position - extent, position_step_);
+            if (own == length) segments_.push_back({position, first, last, kernel + tap * kernel_step_});
+            tap += own;
+        }
+    }
+
+    static index_t floor_div(index_t a, index_t b) { return a >= 0 ? a / b : -ceil_div(-a, b); }
+
+    index_t residues_, used_residues_, position_step_, kernel_step_;
+    std::vector<LineSegment> segments_;
+    std::vector<index_t> ends_;  // of the lists, by residue and length
+};
+
+template <class T>
+struct LaneSource {
+    RowMap map;
+    TensorView<const T> tensor;
+    index_t groups = 1, group_inputs = 1, group_outputs = 1;
+
+    index_t lanes() const { return groups * group_outputs; }
+    bool spreads() const { return group_inputs > 1 || group_outputs > 1; }
+    index_t lines() const { return map.batch * map.axes[0].count * map.axes[1].count; }
+
+    // Spread lines are kept by their position modulo the extent of a window, over depth and height.
+    index_t slots_along(int axis) const {
+        const AxisMap& a = map.axes[axis];
+        const index_t window = std::max<index_t>(a.taps - 1, 0) * std::abs(a.tap_step) + 1;
+        return std::min(window, a.extent);
+    }
+    index_t slots() const { return spreads() ? slots_along(0) * slots_along(1) : 0; }
+    index_t slot_size(index_t lanes) const { return map.axes[2].extent * group_inputs * lanes; }
+    // Lanes that are worked on together: all of them, or a few vectors of whole groups where lines are spread.
+    index_t lanes_together(index_t vector_width) const {
+        if (!spreads()) return lanes();
+        const index_t few = 2 * vector_width;
+        const index_t even = group_outputs / std::gcd(group_outputs, few) * few;
+        return std::min(even <= 4 * few ? even : round_up(few, group_outputs), lanes());
+    }
+};
+
+// Where a line of the target stands.
+struct Line {
+    index_t n, d, h;
+};
+
+inline Line line_at(const RowMap& map, index_t line) {
+    const index_t depth = map.axes[0].count, height = map.axes[1].count;
+    return {line / height / depth, line / height % depth, line % height};
+}
+
+// The lines that one task works with: some lanes, and scratch memory of its worker.
+template <class T>
+class LaneLines {
+  public:
+    struct Scratch {
+        T* spread;
+        index_t* keys;  // which line a slot holds
+        LaneSegment<T>* segments;
+    };
+
+    static Scratch carve(Arena& arena, const LaneSource<T>& source, const LineTaps& taps, index_t lanes, int workers) {
+        Scratch scratch;
+        scratch.spread = arena.take<T>(workers * source.slots() * source.slot_size(lanes));
+        scratch.keys = arena.take<index_t>(workers * source.slots());
+        scratch.segments = arena.take<LaneSegment<T>>(workers * most_segments(source, taps));
+        return scratch;
+    }
+
+    // Lanes [first_lane, first_lane + lanes), with scratch memory for `lanes_together` of them.
+    LaneLines(const LaneSource<T>& source, const LineTaps& taps, const Scratch& scratch, int worker, index_t first_lane,
+              index_t lanes, index_t lanes_together)
+        : source_(source),
+          taps_(taps),
+          first_lane_(first_lane),
+          lanes_(lanes),
+          slot_size_(source.slot_size(lanes_together)) {
+        spread_ = scratch.spread + worker * source.slots() * slot_size_;
+        keys_ = scratch.keys + worker * source.slots();
+        segments_ = scratch.segments + worker * most_segments(source, taps);
+        std::fill_n(keys_, source.slots(), index_t{-1});
+    }
+
+    // What a kernel needs of a line of the source: segments, steps, pixels, lanes. Element (kernel position, i, lane)
+    // of the weights, or of their gradient, is (kernel position * group_inputs + i) * pitch + lane. Pixels of the
+    // target or of the right-hand side are target_step apart.
+    LaneBlock<T> block(const Line& line, index_t residue, const T* weight, T* sums, index_t pitch,
+                       index_t target_step) {
+        LaneBlock<T> block{};
+        block.source_step = taps_.position_step() * position_size();
+        block.weight_step = taps_.kernel_step() * source_.group_inputs * pitch;
+        block.pixels = ceil_div(source_.map.axes[2].count - residue, taps_.pixel_step());
+        block.channels = lanes_;
+        block.target_step = taps_.pixel_step() * target_step;
+        block.last_inside = block.pixels;
+        LaneSegment<T>* next = segments_;
+        for (index_t taps = kLaneSegmentTaps; taps > 0; --taps) {
+            block.segments[taps - 1] = next;
+            next = add_lines(next, line, residue, taps, weight, sums, pitch, block);
+            block.segment_counts[taps - 1] = next - block.segments[taps - 1];
+        }
+        return block;
+    }
+
+  private:
+    static index_t most_segments(const LaneSource<T>& source, const LineTaps& taps) {
+        return source.map.axes[0].taps * source.map.axes[1].taps * source.group_inputs * taps.size();
+    }
+
+    // The segments of so many taps, over all lines of the kernel that lie inside the source.
+    LaneSegment<T>* add_lines(LaneSegment<T>* next, const Line& line, index_t residue, index_t taps, const T* weight,
+                              T* sums, index_t pitch, LaneBlock<T>& block) {
+        const AxisMap &depth = source_.map.axes[0], &height = source_.map.axes[1], &width = source_.map.axes[2];
+        const index_t inputs = source_.group_inputs, step = position_size();
+        for (index_t jd = 0; jd < depth.taps; ++jd) {
+            const index_t d = depth.source_start + line.d * depth.source_step + jd * depth.tap_step;
+            for (index_t jh = 0; jh < height.taps; ++jh) {
+                const index_t h = height.source_start + line.h * height.source_step + jh * height.tap_step;
+                // A line of padding adds zeros to a sum; to a gradient, too, unless it meets a NaN.
+                const bool outside = d < 0 || d >= depth.extent || h < 0 || h >= height.extent;
+                if (outside && sums == nullptr) continue;
+                const index_t kernel_line = (depth.kernel_start + jd * depth.kernel_step) * height.kernel +
+                                            height.kernel_start + jh * height.kernel_step;
+                const T* values = outside ? nullptr : values_of(line.n, d, h);
+                taps_.for_each(residue, taps, [&](const LineSegment& segment) {
+                    block.first_inside = std::max(block.first_inside, segment.first);
+                    block.last_inside = std::min(block.last_inside, segment.last - (taps - 1));
+                    index_t at = (kernel_line * width.kernel + segment.kernel) * inputs * pitch + first_lane_;
+                    for (index_t i = 0; i < inputs; ++i, at += pitch)
+                        *next++ = {outside ? source_.tensor.data : values + segment.start * step + i * lanes_,
+                                   outside ? 0 : segment.first, outside ? 0 : segment.last,
+                                   weight == nullptr ? nullptr : weight + at, sums == nullptr ? nullptr : sums + at};
+                });
+            }
+        }
+        return next;
+    }
+
+    // Elements from one position of a line to the next.
+    index_t position_size() const {
+        return source_.spreads() ? source_.group_inputs * lanes_ : source_.tensor.strides[2];
+    }
+
+    const T* values_of(index_t n, index_t d, index_t h) {
+        const TensorView<const T>& tensor = source_.tensor;
+        const T* line = tensor.data + n * tensor.batch_stride + d * tensor.strides[0] + h * tensor.strides[1];
+        if (!source_.spreads()) return line + first_lane_;
+        const RowMap& map = source_.map;
+        const index_t slot = d % source_.slots_along(0) * source_.slots_along(1) + h % source_.slots_along(1);
+        const index_t key = (n * map.axes[0].extent + d) * map.axes[1].extent + h;
+        T* spread = spread_ + slot * slot_size_;
+        if (keys_[slot] != key) {
+            keys_[slot] = key;
+            const index_t group = first_lane_ / source_.group_outputs;
+            kernels<T>().spread_lanes({line + group * source_.group_inputs, tensor.strides[2], map.axes[2].extent,
+                                       lanes_ / source_.group_outputs, source_.group_inputs, source_.group_outputs,
+                                       spread, lanes_});
+        }
+        return spread;
+    }
+
+    const LaneSource<T>& source_;
+    const LineTaps& taps_;
+    index_t first_lane_, lanes_, slot_size_;
+    T* spread_;
+    index_t* keys_;
+    LaneSegment<T>* segments_;
+};
+
+}  // namespace fastconv

@@ -1,0 +1,297 @@
+// Lane by lane: convolutions in which an output channel sees few input channels (depthwise, grouped). Each
+// lane of a vector is a channel of its own, with its own weight; sums of a tile of pixels x vectors stay in
+// registers. A line of the source slides past them: a value, once loaded, meets all taps that it belongs to.
+//
+// Bits: each sum adds its products segment by segment and tap by tap, whatever tile it sits in.
+#pragma once
+
+#include "kernels/table.h"
+#include "kernels/vec.h"
+
+namespace fastconv {
+namespace {
+
+// Registers: the sums of 8 pixels, the weights of 3 taps, a value of the source. The loads decide: 3 taps of 8 pixels
+// need 13 of them for 24 multiply-adds. Two vectors make a cache line, so they come one right after the other.
+constexpr int kLanePixels = 8, kLaneVectors = 2, kLaneTaps = kLaneSegmentTaps;
+
+// A vector of channels, or a single one where they don't fill a vector.
+template <class T>
+struct Wide {
+    using Value = Vec<T>;
+    static constexpr index_t kWidth = kLanes<T>;
+    static FASTCONV_INLINE Value load(const T* source) { return fastconv::load(source); }
+    static FASTCONV_INLINE void store(T* target, Value value) { fastconv::store(target, value); }
+    static FASTCONV_INLINE Value relu(Value value) { return fastconv::relu<T>(value); }
+};
+template <class T>
+struct Single {
+    using Value = T;
+    static constexpr index_t kWidth = 1;
+    static FASTCONV_INLINE Value load(const T* source) { return *source; }
+    static FASTCONV_INLINE void store(T* target, Value value) { *target = value; }
+    static FASTCONV_INLINE Value relu(Value value) { return value < 0 ? 0 : value; }
+};
+
+// The next position of a line, in a way that the compiler doesn't see through: it would keep every position of a tile
+// in a register of its own, and has no more than a few.
+template <class T>
+FASTCONV_INLINE const T* next(const T* at, index_t step) {
+    at += step;
+    __asm__("" : "+r"(at));
+    return at;
+}
+
+// Calls visit(Wide or Single, vectors as a compile-time constant, first channel). The last vector may overlap
+// the one before it: the same sums are computed twice, which costs less than a remainder channel by channel.
+template <class T, class Visit>
+FASTCONV_INLINE void for_each_channel_block(index_t channels, bool may_overlap, Visit visit) {
+    constexpr index_t lanes = kLanes<T>;
+    index_t c = 0;
+    for (; c + kLaneVectors * lanes <= channels; c += kLaneVectors * lanes)
+        visit.template operator()<Wide<T>, kLaneVectors>(c);
+    for (; c + lanes <= channels; c += lanes) visit.template operator()<Wide<T>, 1>(c);
+    if (c < channels && may_overlap && channels >= lanes) {
+        visit.template operator()<Wide<T>, 1>(channels - lanes);
+    } else {
+        for (; c < channels; ++c) visit.template operator()<Single<T>, 1>(c);
+    }
+}
+
+// Where position q of a line lies: one in the padding reads zeros. (A choice of pointers, not of branches.)
+template <class T, bool Inside>
+FASTCONV_INLINE const T* inside_or_zeros(const LaneSegment<T>& segment, const T* at, index_t position, const T* zeros) {
+    if constexpr (Inside) return at;
+    return position >= segment.first && position < segment.last ? at : zeros;
+}
+
+template <class T, class Lane, int Pixels>
+struct LaneTile {
+    typename Lane::Value sums[Pixels];
+    const LaneBlock<T>& block;
+    index_t pixel, channel;
+    const T* zeros;
+
+    // sums[p] += sum over t of source[p + t] * weight[t]
+    template <int Taps, bool Inside>
+    FASTCONV_INLINE void slide(const LaneSegment<T>& segment) {
+        typename Lane::Value factors[Taps];
+        const T* weight = segment.weight + channel;
+#pragma GCC unroll 4
+        for (int t = 0; t < Taps; ++t) factors[t] = Lane::load(weight + t * block.weight_step);
+        const T* at = segment.source + pixel * block.source_step + channel;
+#pragma GCC unroll 16
+        for (int q = 0; q < Pixels + Taps - 1; ++q) {
+            const auto value = Lane::load(inside_or_zeros<T, Inside>(segment, at, pixel + q, zeros));
+            at = next(at, block.source_step);
+#pragma GCC unroll 4
+            for (int t = 0; t < Taps; ++t)
+                if (q >= t && q - t < Pixels) sums[q - t] += value * factors[t];
+        }
+    }
+
+    // The segments of that many taps.
+    template <int Taps, bool Inside>
+    FASTCONV_INLINE void slide_all() {
+        const LaneSegment<T>* segment = block.segments[Taps - 1];
+        const LaneSegment<T>* const end = segment + block.segment_counts[Taps - 1];
+        for (; segment != end; ++segment) slide<Taps, Inside>(*segment);
+    }
+
+    FASTCONV_INLINE void start() {
+#pragma GCC unroll 16
+        for (int p = 0; p < Pixels; ++p)
+            sums[p] = block.bias == nullptr ? typename Lane::Value{} : Lane::load(block.bias + channel);
+    }
+
+    FASTCONV_INLINE void finish() {
+        T* target = block.target + pixel * block.target_step + channel;
+        if (block.relu) {
+#pragma GCC unroll 16
+            for (int p = 0; p < Pixels; ++p) sums[p] = Lane::relu(sums[p]);
+        }
+#pragma GCC unroll 16
+        for (int p = 0; p < Pixels; ++p) Lane::store(target + p * block.target_step, sums[p]);
+    }
+};
+
+template <class T, class Lane, int Pixels, bool Inside>
+__attribute__((noinline)) void multiply_lane_tile(const LaneBlock<T>& block, index_t pixel, index_t channel,
+                                                  const T* zeros) {
+    static_assert(kLaneTaps == 3);
+    LaneTile<T, Lane, Pixels> tile{{}, block, pixel, channel, zeros};
+    tile.start();
+    tile.template slide_all<3, Inside>();
+    tile.template slide_all<2, Inside>();
+    tile.template slide_all<1, Inside>();
+    tile.finish();
+}
+
+// A few channels at a time pass along the whole line, so that their weights, and the part of the source that the
+// next tile needs again, stay in L1. The last tile may overlap the one before it: the same sums are computed twice.
+template <class T>
+struct MultiplyLanesVisit {
+    const LaneBlock<T>& block;
+    const T* zeros;
+
+    template <class Lane, int Vectors>
+    FASTCONV_INLINE void operator()(index_t channel) const {
+        const index_t pixels = block.pixels;
+        index_t pixel = 0;
+        for (; pixel + 8 <= pixels; pixel += 8) tile<Lane, Vectors, 8>(pixel, channel);
+        if (pixels - pixel > 4 && pixels >= 8) {
+            tile<Lane, Vectors, 8>(pixels - 8, channel);
+            return;
+        }
+        for (; pixel + 4 <= pixels; pixel += 4) tile<Lane, Vectors, 4>(pixel, channel);
+        if (pixels - pixel > 0 && pixels >= 4) {
+            tile<Lane, Vectors, 4>(pixels - 4, channel);
+            return;
+        }
+        for (; pixel < pixels; ++pixel) tile<Lane, Vectors, 1>(pixel, channel);
+    }
+
+    template <class Lane, int Vectors, int Pixels>
+    FASTCONV_INLINE void tile(index_t pixel, index_t channel) const {
+        const bool inside = pixel >= block.first_inside && pixel + Pixels <= block.last_inside;
+        for (int v = 0; v < Vectors; ++v, channel += Lane::kWidth) {
+            if (inside) {
+                multiply_lane_tile<T, Lane, Pixels, true>(block, pixel, channel, zeros);
+            } else {
+                multiply_lane_tile<T, Lane, Pixels, false>(block, pixel, channel, zeros);
+            }
+        }
+    }
+};
+
+template <class T>
+void multiply_lanes(const LaneBlock<T>& block) noexcept {
+    const T zeros[kLanes<T>] = {};
+    for_each_channel_block<T>(block.channels, true, MultiplyLanesVisit<T>{block, zeros});
+}
+
+// The gradient of the weights of a segment: sums[t] += sum over p of source[p + t] * right[p]. Two vectors side by
+// side, because three sums would wait for each other.
+template <class T, class Lane, int Vectors, int Taps>
+struct LaneSums {
+    using Value = typename Lane::Value;
+    Value sums[Vectors][Taps];
+    const LaneBlock<T>& block;
+    const LaneSegment<T>& segment;
+    index_t channel;
+    const T* zeros;
+
+    template <int Pixels, bool Inside>
+    FASTCONV_INLINE void slide(index_t pixel) {
+#pragma GCC unroll 4
+        for (int v = 0; v < Vectors; ++v) {
+            const T* by = block.right + pixel * block.target_step + channel + v * Lane::kWidth;
+            const T* at = segment.source + pixel * block.source_step + channel + v * Lane::kWidth;
+            Value factors[Pixels];
+#pragma GCC unroll 16
+            for (int p = 0; p < Pixels; ++p, by = next(by, block.target_step)) factors[p] = Lane::load(by);
+#pragma GCC unroll 16
+            for (int q = 0; q < Pixels + Taps - 1; ++q) {
+                const Value value = Lane::load(inside_or_zeros<T, Inside>(segment, at, pixel + q, zeros));
+                at = next(at, block.source_step);
+#pragma GCC unroll 4
+                for (int t = 0; t < Taps; ++t)
+                    if (q >= t && q - t < Pixels) sums[v][t] += value * factors[q - t];
+            }
+        }
+    }
+
+    FASTCONV_INLINE void slide_over(index_t first, index_t last) {
+        T* const results = segment.sums + channel;
+#pragma GCC unroll 4
+        for (int v = 0; v < Vectors; ++v)
+#pragma GCC unroll 4
+            for (int t = 0; t < Taps; ++t) sums[v][t] = Lane::load(results + t * block.weight_step + v * Lane::kWidth);
+
+        // Border, inside, border.
+        index_t pixel = first;
+        for (; pixel + kLanePixels <= last && pixel < segment.first; pixel += kLanePixels)
+            slide<kLanePixels, false>(pixel);
+        const index_t inside = smaller(last, segment.last - (Taps - 1));
+        for (; pixel + kLanePixels <= inside; pixel += kLanePixels) slide<kLanePixels, true>(pixel);
+        for (; pixel + kLanePixels / 2 <= last; pixel += kLanePixels / 2) slide<kLanePixels / 2, false>(pixel);
+        for (; pixel < last; ++pixel) slide<1, false>(pixel);
+
+#pragma GCC unroll 4
+        for (int v = 0; v < Vectors; ++v)
+#pragma GCC unroll 4
+            for (int t = 0; t < Taps; ++t) Lane::store(results + t * block.weight_step + v * Lane::kWidth, sums[v][t]);
+    }
+};
+
+template <class T>
+struct AddLanesVisit {
+    const LaneBlock<T>& block;
+    index_t first, last;
+    const T* zeros;
+
+    template <class Lane, int Vectors>
+    FASTCONV_INLINE void operator()(index_t channel) const {
+        add<Lane, Vectors, 3>(channel);
+        add<Lane, Vectors, 2>(channel);
+        add<Lane, Vectors, 1>(channel);
+    }
+
+    template <class Lane, int Vectors, int Taps>
+    FASTCONV_INLINE void add(index_t channel) const {
+        for (index_t s = 0; s < block.segment_counts[Taps - 1]; ++s)
+            LaneSums<T, Lane, Vectors, Taps>{{}, block, block.segments[Taps - 1][s], channel, zeros}.slide_over(first,
+                                                                                                                last);
+    }
+};
+
+// Pixels come in blocks that stay in L1 while all taps pass over them.
+template <class T>
+void add_lane_products(const LaneBlock<T>& block) noexcept {
+    constexpr index_t kBlock = 64;
+    const T zeros[kLaneVectors * kLanes<T>] = {};
+    for (index_t pixel = 0; pixel < block.pixels; pixel += kBlock)
+        for_each_channel_block<T>(block.channels, false,
+                                  AddLanesVisit<T>{block, pixel, smaller(pixel + kBlock, block.pixels), zeros});
+}
+
+// Repeats every input channel for the output channels of its group.
+template <class T, index_t Repeats>
+FASTCONV_INLINE void spread_groups(const T* source, index_t groups, index_t group_inputs, index_t repeats, T* target,
+                                   index_t pitch) {
+    for (index_t g = 0; g < groups; ++g, source += group_inputs, target += Repeats ? Repeats : repeats)
+        for (index_t i = 0; i < group_inputs; ++i) {
+            const T value = source[i];
+            T* to = target + i * pitch;
+            if constexpr (Repeats > 0) {
+                for (index_t r = 0; r < Repeats; ++r) to[r] = value;
+            } else {
+                for (index_t r = 0; r < repeats; ++r) to[r] = value;
+            }
+        }
+}
+
+template <class T>
+void spread_lanes(const LaneSpread<T>& spread) noexcept {
+    for (index_t p = 0; p < spread.pixels; ++p) {
+        const T* source = spread.source + p * spread.source_step;
+        T* target = spread.target + p * spread.group_inputs * spread.pitch;
+        switch (spread.repeats) {
+#define FASTCONV_SPREAD(count)                                                                            \
+    case count:                                                                                           \
+        spread_groups<T, count>(source, spread.groups, spread.group_inputs, count, target, spread.pitch); \
+        break
+            FASTCONV_SPREAD(1);
+            FASTCONV_SPREAD(2);
+            FASTCONV_SPREAD(4);
+            FASTCONV_SPREAD(8);
+            FASTCONV_SPREAD(16);
+#undef FASTCONV_SPREAD
+            default:
+                spread_groups<T, 0>(source, spread.groups, spread.group_inputs, spread.repeats, target, spread.pitch);
+        }
+    }
+}
+
+}  // namespace
+}  // namespace fastconv
