@@ -27,6 +27,8 @@ void register_runtime(py::module_& module) {
         return float64 ? measure_peak<double>(threads) : measure_peak<float>(threads);
     }, py::arg("float64"), py::arg("threads"));
     module.def("measure_bandwidth", &measure_bandwidth, py::arg("threads"), py::call_guard<py::gil_scoped_release>());
+    module.def("measure_copy_bandwidth", &measure_copy_bandwidth, py::arg("threads"),
+               py::call_guard<py::gil_scoped_release>());
     module.def("empty_buffer_cache", &empty_buffer_cache);
     module.def("cached_bytes", &cached_bytes);
 }

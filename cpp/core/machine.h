@@ -10,4 +10,7 @@ double measure_peak(int threads);
 // Bytes per second read from an array larger than the caches.
 double measure_bandwidth(int threads);
 
+// Bytes per second read and written, both counted, by copying such an array.
+double measure_copy_bandwidth(int threads);
+
 }  // namespace fastconv

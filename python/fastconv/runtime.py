@@ -80,15 +80,17 @@ def measure_machine() -> dict[str, float]:
     Returns
     -------
     dict
-        ``peak_float32`` and ``peak_float64`` in GFLOP/s (chains of fused multiply-adds in registers) and
-        ``bandwidth`` in GB/s (reading an array larger than the caches): the roofline that benchmarks are
-        held against. Other programs on the machine make the figures smaller, never larger.
+        ``peak_float32`` and ``peak_float64`` in GFLOP/s (chains of fused multiply-adds in registers),
+        ``bandwidth`` in GB/s (reading an array larger than the caches) and ``copy_bandwidth`` (copying one, with
+        the bytes read and the bytes written): the roofline that benchmarks are held against. Other programs on
+        the machine make the figures smaller, never larger.
     """
     threads = _core.num_threads()
     return {
         "peak_float32": _core.measure_peak(False, threads) / 1e9,
         "peak_float64": _core.measure_peak(True, threads) / 1e9,
         "bandwidth": _core.measure_bandwidth(threads) / 1e9,
+        "copy_bandwidth": _core.measure_copy_bandwidth(threads) / 1e9,
     }
 
 
