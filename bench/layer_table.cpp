@@ -35,7 +35,8 @@ std::vector<Layer> read_layers(const std::string& path) {
         const std::vector<std::string> fields = split(line);
         std::map<std::string, std::string> row;
         for (std::size_t i = 0; i < std::min(names.size(), fields.size()); ++i) row[names[i]] = fields[i];
-        if (row["op"] != "conv") continue;
+        // bench_conv runs convolutions of contiguous float32 arrays.
+        if (row["op"] != "conv" || row["dtype"] == "float64" || row["layout"] == "channels_first") continue;
         const auto number = [&](const std::string& name) -> index_t {
             if (row[name].empty()) throw std::runtime_error(path + ": '" + row["name"] + "' has no " + name);
             return std::stoll(row[name]);
