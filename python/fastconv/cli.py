@@ -1,4 +1,4 @@
-"""The command ``fastconv``: train, evaluate, predict, info, selftest.
+"""The command ``fastconv``: train, evaluate, predict, bench, info, selftest.
 
 Bad input ends in one line on the standard error and exit code 2; a run that was interrupted in exit code 130.
 """
@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from fastconv import checkpoint, data, models, runtime, selftest, training, visualize
+from fastconv import benchmark, checkpoint, data, models, runtime, selftest, training, visualize
 from fastconv._extras import MissingExtra, require
 from fastconv.training import BEST, HISTORY, LAST, EpochResult, Recipe, Run
 
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with runtime.options(num_threads=options.threads):
             return int(options.command(options))
-    except training.Diverged as error:
+    except (training.Diverged, benchmark.WrongResult) as error:
         return _fail(error, 1)
     except (ValueError, OSError, MissingExtra) as error:
         return _fail(error, 2)
@@ -121,6 +121,10 @@ def _parser() -> argparse.ArgumentParser:
     info.set_defaults(command=_info)
     for command in (evaluate, predict, info):
         command.add_argument("--json", action="store_true", help="print JSON")
+
+    bench = commands.add_parser("bench", help="measure layers beside other libraries and the machine's limits")
+    bench.set_defaults(command=benchmark.main)
+    benchmark.add_arguments(bench)
 
     check = commands.add_parser("selftest", help="check every algorithm on this machine")
     check.set_defaults(command=lambda options: selftest.main())

@@ -1,0 +1,105 @@
+"""PyTorch's passes, in each of its two memory layouts.
+
+The operators that its autograd calls are called directly, so that no graph is built or kept.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from contextlib import AbstractContextManager
+from typing import Any
+
+from fastconv._arguments import Array
+from fastconv.benchmark.contender import Contender, Problem, Run, with_channels_first, with_channels_last
+
+FIRST, LAST = "torch channels first", "torch channels last"
+
+
+class PyTorch:
+    """PyTorch, if it is installed."""
+
+    packages: tuple[str, ...] = ("torch",)
+
+    def __init__(self, threads: int) -> None:
+        self._torch: Any = importlib.import_module("torch")
+        self._torch.set_num_threads(threads)
+
+    def context(self) -> AbstractContextManager[object]:
+        """Return what its tensors have to be made and its passes to be run in."""
+        mode: AbstractContextManager[object] = self._torch.inference_mode()
+        return mode
+
+    def contenders(self, problem: Problem) -> list[Contender]:
+        """Return a contender for each layout that can do this.
+
+        A pool's input arrives in a layout, and changing it would cost as much as the pool: only that layout counts.
+        """
+        layer = problem.layer
+        if layer.symmetric_padding is None:
+            return []
+        names = [FIRST] if layer.rank == 1 else [FIRST, LAST]
+        if layer.op != "conv":
+            names = [name for name in names if name == f"torch {layer.layout.replace('_', ' ')}"]
+        return [Contender(name, self._runs(problem, name == LAST), self._read) for name in names]
+
+    def _runs(self, problem: Problem, channels_last: bool) -> dict[str, Run]:
+        formats = {2: self._torch.channels_last, 3: self._torch.channels_last_3d}
+
+        def tensor(array: Array, weight: bool = False) -> Any:
+            result = self._torch.from_numpy(with_channels_first(array, weight))
+            return result.contiguous(memory_format=formats[problem.layer.rank]) if channels_last else result
+
+        x, dy = tensor(problem.input), tensor(problem.grad_output)
+        if problem.layer.op == "conv":
+            return self._conv(problem, x, tensor(problem.weight, weight=True), dy)
+        return self._pool(problem, x, dy)
+
+    def _conv(self, problem: Problem, x: Any, w: Any, dy: Any) -> dict[str, Run]:
+        layer, zeros = problem.layer, [0] * problem.layer.rank
+        forward = getattr(self._torch, f"conv{layer.rank}d")
+        how = (layer.stride, layer.symmetric_padding, layer.dilation)
+
+        def backward(which: int) -> Run:
+            mask = [place == which for place in range(3)]
+            function = self._torch.ops.aten.convolution_backward
+            return lambda: function(dy, x, w, None, *how, False, zeros, layer.groups, mask)[which]
+
+        return {
+            "forward": lambda: forward(x, w, None, *how, layer.groups),
+            "grad_input": backward(0),
+            "grad_weight": backward(1),
+        }
+
+    def _pool(self, problem: Problem, x: Any, dy: Any) -> dict[str, Run]:
+        layer, torch, aten = problem.layer, self._torch, self._torch.ops.aten
+        window = (layer.kernel, layer.stride, layer.symmetric_padding)
+        if layer.op == "global_avg_pool":
+            axes, pixels = tuple(range(2, layer.rank + 2)), math.prod(layer.kernel)
+            return {
+                "forward": lambda: torch.mean(x, axes, keepdim=True),
+                "grad_input": lambda: dy.expand(x.shape) / pixels,
+            }
+        if layer.rank == 1:
+            return {}
+        if layer.op == "avg_pool":
+            forward = getattr(aten, f"avg_pool{layer.rank}d")
+            backward = getattr(aten, f"avg_pool{layer.rank}d_backward")
+            return {
+                "forward": lambda: forward(x, *window),
+                "grad_input": lambda: backward(dy, x, *window, False, True, None),
+            }
+        forward = getattr(torch, f"max_pool{layer.rank}d")
+        with_indices = getattr(aten, f"max_pool{layer.rank}d_with_indices")
+        backward = getattr(aten, f"max_pool{layer.rank}d_with_indices_backward")
+        _, indices = with_indices(x, *window, layer.dilation)
+        return {
+            "forward": lambda: forward(x, *window, layer.dilation),
+            "forward_indices": lambda: with_indices(x, *window, layer.dilation),
+            "grad_input": lambda: backward(dy, x, *window, layer.dilation, False, indices),
+        }
+
+    @staticmethod
+    def _read(which: str, result: Any) -> tuple[Array, ...]:
+        tensors = result if isinstance(result, tuple) else (result,)
+        return tuple(with_channels_last(tensor.numpy(), which == "grad_weight") for tensor in tensors)
