@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from fastconv import cli
-from fastconv.benchmark import contender, report, results, tables, timing
+from fastconv.benchmark import command, contender, peers, report, results, tables, timing
 
 COLUMNS = (
     "name,source,n,h,w,cin,cout,kh,kw,stride_h,stride_w,pad_h,pad_w,dil_h,dil_w,groups,repeat,op,d,kd,stride_d,pad_d,"
@@ -115,6 +115,57 @@ def test_a_wrong_result_is_found_before_anything_is_timed(layers, name):
             contender.check(problem, own, [right, wrong], which)
 
 
+def small_layers():
+    """One of each kind that another library may understand differently."""
+
+    def layer(op, size, channels, kernel, stride=1, padding=0, dilation=1, groups=1, layout="channels_last"):
+        rank = len(size)
+        return tables.Layer(
+            "small",
+            f"{op} {rank}-D {channels} {kernel} {layout}",
+            op,
+            (2, *size, channels[0]),
+            (*kernel, channels[0] // groups, channels[1]),
+            (stride,) * rank,
+            (dilation,) * rank,
+            ((padding, padding),) * rank,
+            groups,
+            layout=layout,
+        )
+
+    yield layer("conv", (9, 7), (4, 6), (3, 2), stride=2, padding=1)
+    yield layer("conv", (9, 7), (4, 6), (3, 3), padding=2, dilation=2, layout="channels_first")
+    yield layer("conv", (9, 7), (4, 8), (3, 5), padding=2, groups=4)
+    yield layer("conv", (9, 7), (8, 4), (3, 3), padding=1, groups=2)
+    yield layer("conv", (30,), (4, 6), (5,), stride=3, padding=2)
+    yield layer("conv", (5, 6, 7), (3, 4), (2, 3, 3), padding=1)
+    for layout in tables.LAYOUTS:
+        yield layer("max_pool", (9, 7), (5, 5), (3, 2), stride=2, padding=1, groups=5, layout=layout)
+        yield layer("avg_pool", (9, 7), (5, 5), (3, 2), stride=2, padding=1, groups=5, layout=layout)
+        yield layer("global_avg_pool", (9, 7), (5, 5), (9, 7), groups=5, layout=layout)
+
+
+@pytest.mark.parametrize("name", peers.NAMES)
+@pytest.mark.filterwarnings("default")  # of other libraries
+def test_another_library_that_is_here_computes_the_same(name):
+    try:
+        (peer,) = peers.load_peers(name, threads=1).values()
+    except ValueError as error:
+        pytest.skip(str(error))
+    compared = set()
+    for layer in small_layers():
+        problem = contender.Problem.of(layer)
+        own = contender.ours(problem, "auto")
+        with peer.context():
+            for other in peer.contenders(problem):
+                for which in other.runs:
+                    contender.check(problem, own, [other], which)
+                    compared.add((layer.op, which))
+    assert {(op, "forward") for op in ("conv", *tables.POOLS)} <= compared
+    if name == "torch":
+        assert compared == {(layer.op, which) for layer in small_layers() for which in layer.passes}
+
+
 def test_all_take_turns_and_the_best_run_counts():
     order = []
     runs = {name: lambda name=name: order.append(name) for name in "ab"}
@@ -178,6 +229,21 @@ def test_a_run_draws_the_roofline(table, tmp_path):
     picture = tmp_path / "roofline.png"
     assert cli.main(["bench", str(table), *QUICK, "--filter", "de", "--plot", str(picture)]) == 0
     assert image.imread(picture).shape[0] > 500
+
+
+def test_an_interrupted_run_reports_what_it_has(table, tmp_path, monkeypatch, capsys):
+    check = contender.check
+
+    def interrupt(problem, *arguments):
+        if problem.layer.name == "pool":
+            raise KeyboardInterrupt
+        check(problem, *arguments)
+
+    monkeypatch.setattr(command, "check", interrupt)
+    file = tmp_path / "results.json"
+    assert cli.main(["bench", str(table), *QUICK, "--json", str(file)]) == 130
+    assert "interrupted in layer 3 of 3" in capsys.readouterr().err
+    assert {one["name"] for one in json.loads(file.read_text())["results"]} == {"dense", "depthwise"}
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def _seconds(value: str) -> float:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Measure, print and write; return the exit code.
+    """Measure, print and write; return the exit code. After Ctrl-C, that happens with what has been measured.
 
     Raises
     ------
@@ -111,17 +111,25 @@ def main(options: argparse.Namespace) -> int:
     peers = load_peers(options.peers, fc.get_num_threads())
     about = {**_about(peers), "tables": list(tables), "algorithm": options.algorithm}
 
-    machines, measurements = [], []
-    for done, layer in enumerate(_progress(layers)):
-        if done % _CASES_PER_MACHINE == 0:
-            machines.append(fc.measure_machine())
-        measurements += _measure(layer, peers, options.algorithm, passes, Effort(options.repeats, options.seconds))
+    machines: list[Machine] = []
+    measurements: list[Measurement] = []
+    done, interrupted = 0, False
+    try:
+        for done, layer in enumerate(_progress(layers)):
+            if done % _CASES_PER_MACHINE == 0:
+                machines.append(fc.measure_machine())
+            measurements += _measure(layer, peers, options.algorithm, passes, Effort(options.repeats, options.seconds))
+    except KeyboardInterrupt:
+        if not measurements:
+            raise
+        interrupted = True
+        print(f"interrupted in layer {done + 1} of {len(layers)}; this is what there is", file=sys.stderr)
     machine = best_of([*machines, fc.measure_machine()])
     print(report.text(measurements, machine, about))
     if options.markdown:
         print("\n" + report.markdown(measurements))
     _write(options, measurements, machine, about)
-    return 0
+    return 130 if interrupted else 0
 
 
 def _about(peers: dict[str, Peer]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def load_peers(names: str | None, threads: int) -> dict[str, Peer]:
         if name not in _PEERS:
             raise ValueError(f"unknown library {name!r}, expected 'none' or some of {', '.join(_PEERS)}")
         if missing := _missing(_PEERS[name].packages):
-            raise ValueError(f"{' and '.join(missing)} isn't installed; --peers {name} needs it")
+            raise ValueError(f"not installed: {', '.join(missing)}, which --peers {name} needs")
     return {name: _PEERS[name](threads) for name in asked}
 
 

@@ -51,7 +51,7 @@ def _go_on(turns: int, elapsed: float, effort: Effort) -> bool:
 
 def _burst(run: Callable[[], object], expected: float) -> float:
     """Time a run a few times, or a group of runs if one is too short for the clock, and return the best."""
-    loops = max(1, math.ceil(_SHORTEST / expected))
+    loops = max(1, math.ceil(_SHORTEST / max(expected, 1e-9)))
     best, end = math.inf, time.perf_counter() + _BURST
     while True:
         best = min(best, _time(run, loops))
