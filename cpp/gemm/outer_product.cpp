@@ -28,6 +28,7 @@ struct Plan {
     index_t parts, result_rows_per_part;
     index_t columns_per_segment, segments_per_group, segments, segments_per_task, segment_tasks;
     index_t padded_columns;
+    bool narrow;  // vectors run along the channels of the source
     int threads;
 
     index_t tasks() const { return slices * parts * segment_tasks; }
@@ -40,6 +41,8 @@ Plan make_plan(const OuterProduct<T>& product, const Kernels<T>& kernels) {
     plan.taps = product.source.map.taps();
     plan.result_rows = plan.taps * product.depth;
     plan.result_size = plan.result_rows * product.groups * product.columns;
+
+    plan.narrow = is_narrow(product.depth, product.columns, kernels.vector_width);
 
     const index_t affordable = kMostPartialSums / std::max<index_t>(plan.result_size, 1);
     plan.slices = std::clamp<index_t>(std::min(plan.rows / kFewestRowsPerSlice, affordable), 1, kTasks);
@@ -155,11 +158,11 @@ struct Sum {
                  const Sums& sums) const {
         const index_t first = std::max(part.first_result - tap * product.depth, index_t{0});
         const index_t last = std::min(part.last_result - tap * product.depth, product.depth);
+        const auto add = plan.narrow ? kernels.add_outer_products_narrow : kernels.add_outer_products;
         for (index_t s = part.first_segment; s < part.last_segment; ++s, panels += kRows * plan.padded_columns) {
             const Segment segment = segment_at(s);
-            kernels.add_outer_products({sources, rows, segment.group * product.depth + first, last - first, panels,
-                                        segment.columns, sums.row(tap * product.depth + first) + segment.column,
-                                        sums.pitch});
+            add({sources, rows, segment.group * product.depth + first, last - first, panels, segment.columns,
+                 sums.row(tap * product.depth + first) + segment.column, sums.pitch});
         }
     }
 

@@ -14,6 +14,7 @@ namespace {
 // values with their sums sit in L2 beside the panels. Reasoned, not tuned: on 3x3, 5x5 and 1x1 layers 96,
 // 144 and 192 rows differed less than two runs of the same one.
 constexpr index_t kDepth = 256;
+constexpr index_t kNarrowDepth = 1024;  // of a few columns
 constexpr index_t kRows = 144;
 constexpr index_t kFewestRows = 24;
 constexpr index_t kColumns = 512;
@@ -25,12 +26,18 @@ struct Plan {
     index_t taps_per_block, depth_blocks, depth_per_block, blocks;  // the reduction: tap-major, channels inside
     index_t rows_per_block, row_blocks;
     index_t columns_per_segment, segments_per_group, segments;  // a segment is some columns of one group
-    index_t padded_columns;                                     // of a segment
+    index_t padded_columns, padded_reduction;                   // of a segment
+    bool narrow;                                                // vectors run along the rows
     index_t segments_per_task, segment_tasks;
     int threads;
 
     index_t tasks() const { return row_blocks * segment_tasks; }
 };
+
+template <class T>
+index_t padded_depth(const Plan& plan, const Kernels<T>& kernels) {
+    return round_up(plan.depth_per_block, kernels.vector_width);
+}
 
 template <class T>
 Plan make_plan(const RowProduct<T>& product, const Kernels<T>& kernels) {
@@ -39,9 +46,12 @@ Plan make_plan(const RowProduct<T>& product, const Kernels<T>& kernels) {
     plan.taps = product.source.map.taps();
     plan.reduction = plan.taps * product.depth;
 
-    plan.depth_blocks = std::max<index_t>(ceil_div(product.depth, kDepth), 1);
+    plan.narrow = is_narrow(product.depth, product.columns, kernels.vector_width);
+    const index_t most_depth = plan.narrow ? kNarrowDepth : kDepth;
+
+    plan.depth_blocks = std::max<index_t>(ceil_div(product.depth, most_depth), 1);
     plan.depth_per_block = ceil_div(product.depth, plan.depth_blocks);
-    const index_t most_taps = plan.depth_blocks > 1 ? 1 : std::max<index_t>(kDepth / product.depth, 1);
+    const index_t most_taps = plan.depth_blocks > 1 ? 1 : std::max<index_t>(most_depth / product.depth, 1);
     const index_t tap_blocks = std::max<index_t>(ceil_div(plan.taps, most_taps), 1);
     plan.taps_per_block = ceil_div(plan.taps, tap_blocks);
     plan.blocks = tap_blocks * plan.depth_blocks;
@@ -63,7 +73,9 @@ Plan make_plan(const RowProduct<T>& product, const Kernels<T>& kernels) {
     plan.columns_per_segment = std::min(plan.columns_per_segment, product.columns);
     plan.segments_per_group = ceil_div(product.columns, plan.columns_per_segment);
     plan.segments = product.groups * plan.segments_per_group;
-    plan.padded_columns = round_up(plan.columns_per_segment, kernels.vector_width);
+    plan.padded_columns =
+        plan.narrow ? plan.columns_per_segment : round_up(plan.columns_per_segment, kernels.vector_width);
+    plan.padded_reduction = plan.narrow ? plan.taps * plan.depth_blocks * padded_depth(plan, kernels) : plan.reduction;
     plan.segments_per_task = ceil_div(plan.segments, std::min(splits, plan.segments));
     plan.segment_tasks = ceil_div(plan.segments, plan.segments_per_task);
     plan.threads = worthwhile_threads(operations, plan.tasks());
@@ -104,7 +116,7 @@ struct Workspace {
 template <class T>
 Workspace<T> carve(Arena& arena, const RowProduct<T>& product, const Plan& plan) {
     Workspace<T> workspace;
-    workspace.panels = arena.take<T>(plan.segments * plan.reduction * plan.padded_columns);
+    workspace.panels = arena.take<T>(plan.segments * plan.padded_reduction * plan.padded_columns);
     workspace.zeros = arena.take<T>(product.groups * product.depth);
     workspace.sources = arena.take<const T*>(plan.threads * plan.taps_per_block * plan.rows_per_block);
     workspace.copies =
@@ -116,9 +128,23 @@ Workspace<T> carve(Arena& arena, const RowProduct<T>& product, const Plan& plan)
 template <class T>
 T* panels_of(const Workspace<T>& workspace, const RowProduct<T>& product, const Plan& plan, const Kernels<T>& kernels,
              index_t segment, const Block& block) {
-    const index_t padded = round_up(segment_at(product, plan, segment).columns, kernels.vector_width);
-    return workspace.panels + segment * plan.reduction * plan.padded_columns +
-           (block.tap * product.depth + block.channel) * padded;
+    T* panels = workspace.panels + segment * plan.padded_reduction * plan.padded_columns;
+    const index_t columns = segment_at(product, plan, segment).columns;
+    if (plan.narrow) {
+        const index_t before = block.tap * plan.depth_blocks + block.channel / plan.depth_per_block * block.taps;
+        return panels + before * columns * padded_depth(plan, kernels);
+    }
+    return panels + (block.tap * product.depth + block.channel) * round_up(columns, kernels.vector_width);
+}
+
+// Column by column, padded with zeros: what the kernels for few columns read.
+template <class T>
+void pack_columns(const RowProduct<T>& product, index_t depth, index_t columns, const T* weight, index_t vector_width,
+                  T* panels) {
+    for (index_t k = 0; k < columns; ++k) {
+        for (index_t c = 0; c < depth; ++c) *panels++ = weight[c * product.row_stride + k * product.column_stride];
+        panels = std::fill_n(panels, round_up(depth, vector_width) - depth, T(0));
+    }
 }
 
 template <class T>
@@ -135,8 +161,13 @@ void pack_weight(const RowProduct<T>& product, const Plan& plan, const Workspace
             const T* weight = product.weight + kernel_position(product.source.map, block.tap + t) * product.tap_stride +
                               segment.group * product.group_stride + block.channel * product.row_stride +
                               segment.column * product.column_stride;
-            kernels.pack_panels({weight, product.row_stride, product.column_stride, block.depth, segment.columns,
-                                 panels, t * block.depth, block.taps * block.depth});
+            if (plan.narrow) {
+                pack_columns(product, block.depth, segment.columns, weight, kernels.vector_width,
+                             panels + t * segment.columns * round_up(block.depth, kernels.vector_width));
+            } else {
+                kernels.pack_panels({weight, product.row_stride, product.column_stride, block.depth, segment.columns,
+                                     panels, t * block.depth, block.taps * block.depth});
+            }
         }
     });
 }
@@ -178,10 +209,11 @@ void multiply(const RowProduct<T>& product) {
             for (index_t s = first_segment; s < last_segment; ++s) {
                 const Segment segment = segment_at(product, plan, s);
                 const index_t column = segment.group * product.columns + segment.column;
-                table.multiply_rows({sources, rows, rows, block.taps, segment.group * product.depth + block.channel,
-                                     block.depth, panels_of(workspace, product, plan, table, s, block), segment.columns,
-                                     targets, column, product.bias == nullptr ? nullptr : product.bias + column, b > 0,
-                                     product.relu && b == plan.blocks - 1});
+                const auto multiply_rows = plan.narrow ? table.multiply_rows_narrow : table.multiply_rows;
+                multiply_rows({sources, rows, rows, block.taps, segment.group * product.depth + block.channel,
+                               block.depth, panels_of(workspace, product, plan, table, s, block), segment.columns,
+                               targets, column, product.bias == nullptr ? nullptr : product.bias + column, workspace.zeros, b > 0,
+                               product.relu && b == plan.blocks - 1});
             }
         }
     });

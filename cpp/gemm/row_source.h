@@ -7,8 +7,15 @@
 #pragma once
 
 #include "core/row_map.h"
+#include "kernels/table.h"
 
 namespace fastconv {
+
+// Whether vectors should run along rows of `depth` values instead of across so few columns: where they are fuller.
+inline bool is_narrow(index_t depth, index_t columns, index_t vector_width) {
+    return columns <= kNarrowColumns && columns <= vector_width &&
+           depth * round_up(columns, vector_width) > columns * round_up(depth, vector_width);
+}
 
 template <class T>
 struct RowSource {

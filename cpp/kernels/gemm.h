@@ -81,6 +81,15 @@ void pack_panels(const PackBlock<T>& block) noexcept {
     for_each_panel<T>(block.columns, block.block_rows, PackVisit<T>{block});
 }
 
+// Whether all rows of a tile lie in the padding. Mostly the first one tells.
+template <class T, int Rows>
+FASTCONV_INLINE bool all_are(const T* const* sources, const T* zeros) {
+    if (sources[0] != zeros) return false;
+    for (int r = 1; r < Rows; ++r)
+        if (sources[r] != zeros) return false;
+    return true;
+}
+
 // A tile of sums in registers. All loops over it have constant bounds and are unrolled, so that
 // `lanes` never lives in memory.
 template <class T, int Rows, int Vectors>
@@ -104,6 +113,14 @@ struct Tile {
         for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 4
             for (int v = 0; v < Vectors; ++v) sums[r][v] = Vec<T>{};
+    }
+
+    // A row in the padding adds zeros, or is skipped, whichever tile it falls into: then both must leave the same bits.
+    FASTCONV_INLINE void turn_minus_zeros_into_zeros() {
+#pragma GCC unroll 16
+        for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
+            for (int v = 0; v < Vectors; ++v) sums[r][v] += Vec<T>{};
     }
 
     FASTCONV_INLINE void clamp_below_zero() {
@@ -170,14 +187,20 @@ void multiply_tile(const RowBlock<T>& block, index_t row, index_t column, const 
     } else if (block.bias != nullptr) {
         const T* bias = block.bias + column;
         tile.load_from([=](int) { return bias; }, columns);
+        tile.turn_minus_zeros_into_zeros();
     } else {
         tile.clear();
     }
 
     for (index_t tap = 0; tap < block.taps; ++tap) {
+        const T* const* sources = block.sources + tap * block.pitch + row;
+        if (all_are<T, Rows>(sources, block.zeros)) {
+            panel += block.depth * Vectors * kLanes<T>;
+            continue;
+        }
         const T* left[Rows];
 #pragma GCC unroll 16
-        for (int r = 0; r < Rows; ++r) left[r] = block.sources[tap * block.pitch + row + r] + block.offset;
+        for (int r = 0; r < Rows; ++r) left[r] = sources[r] + block.offset;
         for (index_t c = 0; c < block.depth; ++c, panel += Vectors * kLanes<T>) tile.add_products(left, c, panel);
     }
 

@@ -5,6 +5,7 @@
 #include "kernels/gemm.h"
 #include "kernels/lanes.h"
 #include "kernels/machine.h"
+#include "kernels/narrow.h"
 #include "kernels/pool.h"
 #include "kernels/table.h"
 
@@ -20,6 +21,8 @@ constexpr Kernels<T> make_table() {
         pack_panels<T>,
         multiply_rows<T>,
         add_outer_products<T>,
+        multiply_rows_narrow<T>,
+        add_outer_products_narrow<T>,
         add_rows<T>,
         multiply_lanes<T>,
         add_lane_products<T>,

@@ -42,20 +42,14 @@ FASTCONV_INLINE const T* next(const T* at, index_t step) {
     return at;
 }
 
-// Calls visit(Wide or Single, vectors as a compile-time constant, first channel). The last vector may overlap
-// the one before it: the same sums are computed twice, which costs less than a remainder channel by channel.
+// Calls visit(Wide or Single, vectors as a compile-time constant, first channel) over channels [first, last).
 template <class T, class Visit>
-FASTCONV_INLINE void for_each_channel_block(index_t channels, bool may_overlap, Visit visit) {
-    constexpr index_t lanes = kLanes<T>;
-    index_t c = 0;
-    for (; c + kLaneVectors * lanes <= channels; c += kLaneVectors * lanes)
+FASTCONV_INLINE void for_each_channel_block(index_t first, index_t last, const Visit& visit) {
+    index_t c = first;
+    for (; c + kLaneVectors * kLanes<T> <= last; c += kLaneVectors * kLanes<T>)
         visit.template operator()<Wide<T>, kLaneVectors>(c);
-    for (; c + lanes <= channels; c += lanes) visit.template operator()<Wide<T>, 1>(c);
-    if (c < channels && may_overlap && channels >= lanes) {
-        visit.template operator()<Wide<T>, 1>(channels - lanes);
-    } else {
-        for (; c < channels; ++c) visit.template operator()<Single<T>, 1>(c);
-    }
+    for (; c + kLanes<T> <= last; c += kLanes<T>) visit.template operator()<Wide<T>, 1>(c);
+    for (; c < last; ++c) visit.template operator()<Single<T>, 1>(c);
 }
 
 // Where position q of a line lies: one in the padding reads zeros. (A choice of pointers, not of branches.)
@@ -70,7 +64,6 @@ struct LaneTile {
     typename Lane::Value sums[Pixels];
     const LaneBlock<T>& block;
     index_t pixel, channel;
-    const T* zeros;
 
     // sums[p] += sum over t of source[p + t] * weight[t]
     template <int Taps, bool Inside>
@@ -82,11 +75,13 @@ struct LaneTile {
         const T* at = segment.source + pixel * block.source_step + channel;
 #pragma GCC unroll 16
         for (int q = 0; q < Pixels + Taps - 1; ++q) {
-            const auto value = Lane::load(inside_or_zeros<T, Inside>(segment, at, pixel + q, zeros));
-            at = next(at, block.source_step);
+            if (Inside || (pixel + q >= segment.first && pixel + q < segment.last)) {
+                const auto value = Lane::load(at);
 #pragma GCC unroll 4
-            for (int t = 0; t < Taps; ++t)
-                if (q >= t && q - t < Pixels) sums[q - t] += value * factors[t];
+                for (int t = 0; t < Taps; ++t)
+                    if (q >= t && q - t < Pixels) sums[q - t] += value * factors[t];
+            }
+            at = next(at, block.source_step);
         }
     }
 
@@ -116,10 +111,9 @@ struct LaneTile {
 };
 
 template <class T, class Lane, int Pixels, bool Inside>
-__attribute__((noinline)) void multiply_lane_tile(const LaneBlock<T>& block, index_t pixel, index_t channel,
-                                                  const T* zeros) {
+__attribute__((noinline)) void multiply_lane_tile(const LaneBlock<T>& block, index_t pixel, index_t channel) {
     static_assert(kLaneTaps == 3);
-    LaneTile<T, Lane, Pixels> tile{{}, block, pixel, channel, zeros};
+    LaneTile<T, Lane, Pixels> tile{{}, block, pixel, channel};
     tile.start();
     tile.template slide_all<3, Inside>();
     tile.template slide_all<2, Inside>();
@@ -127,47 +121,74 @@ __attribute__((noinline)) void multiply_lane_tile(const LaneBlock<T>& block, ind
     tile.finish();
 }
 
-// A few channels at a time pass along the whole line, so that their weights, and the part of the source that the
-// next tile needs again, stay in L1. The last tile may overlap the one before it: the same sums are computed twice.
-template <class T>
-struct MultiplyLanesVisit {
+template <class T, int Pixels>
+struct LaneTileVisit {
     const LaneBlock<T>& block;
-    const T* zeros;
+    index_t pixel;
 
     template <class Lane, int Vectors>
     FASTCONV_INLINE void operator()(index_t channel) const {
-        const index_t pixels = block.pixels;
-        index_t pixel = 0;
-        for (; pixel + 8 <= pixels; pixel += 8) tile<Lane, Vectors, 8>(pixel, channel);
-        if (pixels - pixel > 4 && pixels >= 8) {
-            tile<Lane, Vectors, 8>(pixels - 8, channel);
-            return;
-        }
-        for (; pixel + 4 <= pixels; pixel += 4) tile<Lane, Vectors, 4>(pixel, channel);
-        if (pixels - pixel > 0 && pixels >= 4) {
-            tile<Lane, Vectors, 4>(pixels - 4, channel);
-            return;
-        }
-        for (; pixel < pixels; ++pixel) tile<Lane, Vectors, 1>(pixel, channel);
-    }
-
-    template <class Lane, int Vectors, int Pixels>
-    FASTCONV_INLINE void tile(index_t pixel, index_t channel) const {
         const bool inside = pixel >= block.first_inside && pixel + Pixels <= block.last_inside;
         for (int v = 0; v < Vectors; ++v, channel += Lane::kWidth) {
             if (inside) {
-                multiply_lane_tile<T, Lane, Pixels, true>(block, pixel, channel, zeros);
+                multiply_lane_tile<T, Lane, Pixels, true>(block, pixel, channel);
             } else {
-                multiply_lane_tile<T, Lane, Pixels, false>(block, pixel, channel, zeros);
+                multiply_lane_tile<T, Lane, Pixels, false>(block, pixel, channel);
             }
         }
     }
 };
 
+// Some channels along the whole line, tile by tile. The last tile may overlap the one before it, and the last vector
+// of channels, too: the same sums are computed twice, which costs less than a remainder one by one.
+template <class T>
+struct LaneTiles {
+    const LaneBlock<T>& block;
+    index_t first, last;  // channels
+
+    void run() const {
+        const index_t pixels = block.pixels;
+        index_t pixel = 0;
+        for (; pixel + 8 <= pixels; pixel += 8) tile<8>(pixel);
+        if (pixels - pixel > 4 && pixels >= 8) return tile<8>(pixels - 8);
+        for (; pixel + 4 <= pixels; pixel += 4) tile<4>(pixel);
+        if (pixels - pixel > 0 && pixels >= 4) return tile<4>(pixels - 4);
+        for (; pixel < pixels; ++pixel) tile<1>(pixel);
+    }
+
+    // What the next line needs starts on its way from memory while this one is computed.
+    FASTCONV_INLINE void fetch(index_t pixel) const {
+        constexpr index_t line = 64 / sizeof(T);
+        for (index_t c = first; c < last; c += line) {
+            __builtin_prefetch(block.soon + pixel * block.source_step + c);
+            __builtin_prefetch(block.target + (block.pixels + pixel) * block.target_step + c);
+        }
+    }
+
+    template <int Pixels>
+    FASTCONV_INLINE void tile(index_t pixel) const {
+        if (block.soon != nullptr)
+            for (int p = 0; p < Pixels; ++p) fetch(pixel + p);
+        const LaneTileVisit<T, Pixels> visit{block, pixel};
+        const index_t rest = (last - first) % kLanes<T>;
+        if (rest > 0 && last >= kLanes<T>) {
+            for_each_channel_block<T>(first, last - rest, visit);
+            visit.template operator()<Wide<T>, 1>(last - kLanes<T>);
+        } else {
+            for_each_channel_block<T>(first, last, visit);
+        }
+    }
+};
+
+// As many channels at a time as keep their weights, and the part of the source that a tile sees, in half of L1.
 template <class T>
 void multiply_lanes(const LaneBlock<T>& block) noexcept {
-    const T zeros[kLanes<T>] = {};
-    for_each_channel_block<T>(block.channels, true, MultiplyLanesVisit<T>{block, zeros});
+    constexpr index_t kValues = 16384 / sizeof(T), kStep = kLaneVectors * kLanes<T>;
+    index_t values = 0;  // of a channel
+    for (int n = 0; n < kLaneTaps; ++n) values += block.segment_counts[n] * (2 * (n + 1) + kLanePixels);
+    const index_t together = values * kStep > kValues ? kStep : kValues / (values > 0 ? values : 1) / kStep * kStep;
+    for (index_t c = 0; c < block.channels; c += together)
+        LaneTiles<T>{block, c, smaller(c + together, block.channels)}.run();
 }
 
 // The gradient of the weights of a segment: sums[t] += sum over p of source[p + t] * right[p]. Two vectors side by
@@ -251,7 +272,7 @@ void add_lane_products(const LaneBlock<T>& block) noexcept {
     constexpr index_t kBlock = 64;
     const T zeros[kLaneVectors * kLanes<T>] = {};
     for (index_t pixel = 0; pixel < block.pixels; pixel += kBlock)
-        for_each_channel_block<T>(block.channels, false,
+        for_each_channel_block<T>(0, block.channels,
                                   AddLanesVisit<T>{block, pixel, smaller(pixel + kBlock, block.pixels), zeros});
 }
 

@@ -8,6 +8,10 @@
 
 namespace fastconv {
 
+// Products with so few columns have kernels of their own, whose vectors run along the rows. Their weights are packed
+// column by column: panels[(tap * columns + k) * padded + c], each column padded with zeros to whole vectors.
+constexpr index_t kNarrowColumns = 6;
+
 // A block of rows times a packed matrix: target[r][k] = act(start[r][k] + sum over tap, c of
 // source[tap][r][offset + c] * panel[tap, c][k]), where start is the target, the bias or zero.
 template <class T>
@@ -21,6 +25,7 @@ struct RowBlock {
     T* const* targets;  // targets[row] + target_offset: where the columns of a row go
     index_t target_offset;
     const T* bias;  // columns values, or null for zero; read only when not accumulating
+    const T* zeros;  // a source row that is this one needn't be multiplied
     bool accumulate;
     bool relu;
 };
@@ -82,6 +87,7 @@ struct LaneBlock {
     index_t target_step;  // of target or right, from pixel to pixel
     const T* bias;        // or null
     bool relu;
+    const T* soon;  // a line of the source that will be needed next, of as many pixels and channels; or null
 };
 
 // target[(p * group_inputs + i) * pitch + g * repeats + r] = source[p][g * group_inputs + i]: every input channel as
@@ -104,6 +110,9 @@ struct Kernels {
     void (*pack_panels)(const PackBlock<T>&) noexcept;
     void (*multiply_rows)(const RowBlock<T>&) noexcept;
     void (*add_outer_products)(const OuterBlock<T>&) noexcept;
+    // At most kNarrowColumns columns. The second takes panels of one vector.
+    void (*multiply_rows_narrow)(const RowBlock<T>&) noexcept;
+    void (*add_outer_products_narrow)(const OuterBlock<T>&) noexcept;
     // sums[k] += sum over rows of source[row * pitch + k]
     void (*add_rows)(const T* source, index_t pitch, index_t rows, index_t columns, T* sums) noexcept;
 

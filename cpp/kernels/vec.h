@@ -5,6 +5,10 @@
 
 #include "kernels/index.h"
 
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
 #if !defined(FASTCONV_VECTOR_BYTES)
 #error "compile the kernels through fastconv_add_kernels() in CMakeLists.txt"
 #endif
@@ -41,6 +45,64 @@ FASTCONV_INLINE void store(T* target, Vec<T> value) {
 template <class T>
 FASTCONV_INLINE Vec<T> splat(T value) {
     return value - Vec<T>{};
+}
+
+// The first `count` lanes, 0 to kLanes, of T with 4 or 8 bytes: no other memory is touched, and the other lanes are
+// zero. With AVX2 in pieces of four, two and one: on a Zen 1 a masked load takes 4.5 ns, a whole one 1.2 ns (measured).
+template <class T>
+FASTCONV_INLINE Vec<T> load_first(const T* source, index_t count) {
+#if defined(__AVX512F__) && FASTCONV_VECTOR_BYTES == 64
+    if constexpr (sizeof(T) == 4)
+        return (Vec<T>)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1U << count) - 1), source);
+    return (Vec<T>)_mm512_maskz_loadu_pd(static_cast<__mmask8>((1U << count) - 1), source);
+#elif defined(__AVX2__) && FASTCONV_VECTOR_BYTES == 32
+    if (count == kLanes<T>) return load(source);
+    const char* bytes = reinterpret_cast<const char*>(source);
+    const index_t size = count * static_cast<index_t>(sizeof(T)), end = size & ~index_t{15};
+    __m128i rest = _mm_setzero_si128();  // of less than 16 bytes
+    if (size & 8) {
+        rest = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes + end));
+        if (size & 4) rest = _mm_unpacklo_epi64(rest, _mm_loadu_si32(bytes + end + 8));
+    } else if (size & 4) {
+        rest = _mm_loadu_si32(bytes + end);
+    }
+    if (end == 0) return (Vec<T>)_mm256_zextsi128_si256(rest);
+    return (Vec<T>)_mm256_set_m128i(rest, _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)));
+#else
+    Vec<T> value{};
+    for (index_t i = 0; i < count; ++i) value[i] = source[i];
+    return value;
+#endif
+}
+
+// Stores the first `count` lanes, 0 to kLanes, and touches no other memory. In pieces with AVX2, as above.
+template <class T>
+FASTCONV_INLINE void store_first(T* target, index_t count, Vec<T> value) {
+#if defined(__AVX512F__) && FASTCONV_VECTOR_BYTES == 64
+    if constexpr (sizeof(T) == 4) {
+        _mm512_mask_storeu_ps(target, static_cast<__mmask16>((1U << count) - 1), (__m512)value);
+    } else {
+        _mm512_mask_storeu_pd(target, static_cast<__mmask8>((1U << count) - 1), (__m512d)value);
+    }
+#elif defined(__AVX2__) && FASTCONV_VECTOR_BYTES == 32
+    if (count == kLanes<T>) return store(target, value);
+    char* bytes = reinterpret_cast<char*>(target);
+    const index_t size = count * static_cast<index_t>(sizeof(T));
+    __m128i rest = _mm256_castsi256_si128((__m256i)value);
+    if (size & 16) {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(bytes), rest);
+        bytes += 16;
+        rest = _mm256_extracti128_si256((__m256i)value, 1);
+    }
+    if (size & 8) {
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(bytes), rest);
+        bytes += 8;
+        rest = _mm_unpackhi_epi64(rest, rest);
+    }
+    if (size & 4) _mm_storeu_si32(bytes, rest);
+#else
+    for (index_t i = 0; i < count; ++i) target[i] = value[i];
+#endif
 }
 
 // Copies `count` values and fills up to `width` with zeros. Not inlined: a kernel's tail needs it in
