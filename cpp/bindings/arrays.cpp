@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "elementwise/copy.h"
+
 namespace fastconv {
 namespace {
 
@@ -18,6 +20,21 @@ template <class T>
 constexpr const char* kTypeName = std::is_same_v<T, double> ? "float64" : "float32";
 
 bool is_aligned(const py::array& array) { return (array.flags() & kAligned) != 0; }
+
+// Whether axis i advances by whole elements, or not at all.
+template <class T>
+bool steps_whole_elements(const py::array& array, py::ssize_t i) {
+    return array.shape(i) <= 1 || array.strides(i) % static_cast<py::ssize_t>(sizeof(T)) == 0;
+}
+
+// Whether the core can read the array where it lies, given its strides.
+template <class T>
+bool is_addressable(const py::array& array) {
+    if (!is_aligned(array)) return false;
+    for (py::ssize_t i = 0; i < array.ndim(); ++i)
+        if (!steps_whole_elements<T>(array, i)) return false;
+    return true;
+}
 
 // The memory from the first to the last byte that an array reaches.
 struct Extent {
@@ -80,10 +97,34 @@ void check_shape(const std::string& operation, const char* name, const py::array
 }
 
 template <class T>
+Copy<T>::Copy(const py::array& array) {
+    if (array.ndim() > kMostCopyAxes || !is_addressable<T>(array)) {
+        array_ = py::array_t<T, py::array::c_style | kAligned>(array);  // throws Python's own error
+        data_ = static_cast<const T*>(array_.data());
+        return;
+    }
+    StridedArray<T> source{static_cast<const T*>(array.data()), static_cast<int>(array.ndim()), {}, {}};
+    for (int i = 0; i < source.axes; ++i) {
+        source.extents[i] = array.shape(i);
+        source.strides[i] = array.strides(i) / static_cast<py::ssize_t>(sizeof(T));
+    }
+    buffer_.reset(take_buffer(static_cast<std::size_t>(array.size()) * sizeof(T)));
+    T* target = static_cast<T*>(buffer_.get());
+    data_ = target;
+    const py::gil_scoped_release nogil;
+    copy_contiguous(source, target);
+}
+
+template <class T>
 Contiguous<T>::Contiguous(const std::string& operation, const char* name, const py::array& array) {
     check_same_dtype<T>(operation, name, array);
-    array_ = py::array_t<T, py::array::c_style | kAligned>(array);  // throws Python's own error
-    data_ = static_cast<const T*>(array_.data());
+    if (is_aligned(array) && (array.flags() & py::array::c_style) != 0) {
+        array_ = array;
+        data_ = static_cast<const T*>(array.data());
+    } else {
+        copy_ = Copy<T>(array);
+        data_ = copy_.data();
+    }
 }
 
 template <class T>
@@ -92,14 +133,18 @@ Activation<T>::Activation(const std::string& operation, const char* name, const 
     check_same_dtype<T>(operation, name, array);
     constexpr py::ssize_t size = sizeof(T);
     const py::ssize_t axes = array.ndim();
-    bool usable = is_aligned(array) && (array.shape(axes - 1) <= 1 || array.strides(axes - 1) == size);
-    for (py::ssize_t i = 0; i < axes; ++i) usable = usable && array.strides(i) % size == 0;
-    array_ = usable ? array : py::array(py::array_t<T, py::array::c_style | kAligned>(array));
-
-    view_.data = static_cast<const T*>(array_.data());
-    view_.channels = array_.shape(axes - 1);
-    if (batched) view_.batch_stride = array_.strides(0) / size;
-    for (int i = 0; i < rank; ++i) view_.strides[kAxes - rank + i] = array_.strides(axes - 1 - rank + i) / size;
+    view_.channels = array.shape(axes - 1);
+    if (is_addressable<T>(array) && (view_.channels <= 1 || array.strides(axes - 1) == size)) {
+        array_ = array;
+        view_.data = static_cast<const T*>(array.data());
+        if (batched) view_.batch_stride = array.strides(0) / size;
+        for (int i = 0; i < rank; ++i) view_.strides[kAxes - rank + i] = array.strides(axes - 1 - rank + i) / size;
+    } else {
+        copy_ = Copy<T>(array);
+        std::array<index_t, kAxes> extents{1, 1, 1};
+        for (int i = 0; i < rank; ++i) extents[kAxes - rank + i] = array.shape(axes - 1 - rank + i);
+        view_ = contiguous_view(copy_.data(), extents, view_.channels);
+    }
 }
 
 template <class T>
@@ -132,6 +177,8 @@ py::array_t<T> output_array(const std::string& operation, const Shape& shape, co
 
 template void check_same_dtype<float>(const std::string&, const char*, const py::array&);
 template void check_same_dtype<double>(const std::string&, const char*, const py::array&);
+template class Copy<float>;
+template class Copy<double>;
 template class Contiguous<float>;
 template class Contiguous<double>;
 template class Activation<float>;

@@ -36,6 +36,21 @@ auto dispatch(const std::string& operation, const char* name, const py::array& a
     return is_float64(operation, name, array) ? body(double{}) : body(float{});
 }
 
+// A C-contiguous copy of an array, made at the speed of memory where its elements are aligned.
+template <class T>
+class Copy {
+  public:
+    Copy() = default;  // stands for an absent one
+    explicit Copy(const py::array& array);
+
+    const T* data() const { return data_; }
+
+  private:
+    Buffer buffer_;
+    py::array array_;  // instead of the buffer, where NumPy made the copy
+    const T* data_ = nullptr;
+};
+
 // A C-contiguous, aligned version of the array: itself, or a copy.
 template <class T>
 class Contiguous {
@@ -47,6 +62,7 @@ class Contiguous {
 
   private:
     py::array array_;
+    Copy<T> copy_;
     const T* data_ = nullptr;
 };
 
@@ -61,6 +77,7 @@ class Activation {
 
   private:
     py::array array_;
+    Copy<T> copy_;
     TensorView<const T> view_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <fstream>
 #include <vector>
 
 #include "core/isa.h"
@@ -70,6 +71,16 @@ double measure_copy_bandwidth(int threads) {
         });
     });
     return 2.0 * static_cast<double>(share * threads) / seconds;
+}
+
+// The C library's sysconf() counts all caches of a package, of which a core may reach but one.
+index_t last_cache_bytes() {
+    static const index_t bytes = [] {
+        index_t kilobytes = 0;
+        std::ifstream("/sys/devices/system/cpu/cpu0/cache/index3/size") >> kilobytes;
+        return (kilobytes > 0 ? kilobytes : 8192) * 1024;
+    }();
+    return bytes;
 }
 
 template double measure_peak<float>(int);

@@ -8,6 +8,7 @@
 #include "kernels/narrow.h"
 #include "kernels/pool.h"
 #include "kernels/table.h"
+#include "kernels/transpose.h"
 
 namespace fastconv {
 namespace {
@@ -15,7 +16,7 @@ namespace {
 template <class T>
 constexpr Kernels<T> make_table() {
     return {
-        kLanes<T>,
+        kLanes<T>,  // in the order of struct Kernels
         kVectors * kLanes<T>,
         kRows,
         pack_panels<T>,
@@ -30,6 +31,7 @@ constexpr Kernels<T> make_table() {
         max_window<T>,
         average_window<T>,
         scatter_add<T>,
+        copy_block<T>,
         relu_array<T>,
         relu_backward<T>,
         multiply_add_chains<T>,

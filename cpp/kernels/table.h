@@ -53,6 +53,18 @@ struct PackBlock {
     index_t first_row, block_rows;  // the rows are [first_row, first_row + rows) of a panel of block_rows
 };
 
+// Values to be laid out anew: the one at source[r * row_stride + c * column_stride] goes to
+// target[c * target_pitch + r].
+template <class T>
+struct CopyBlock {
+    const T* source;
+    index_t row_stride, column_stride;
+    index_t rows, columns;
+    T* target;
+    index_t target_pitch;
+    bool stream;  // past the caches, where the block allows it
+};
+
 // One pooling window and all channels of it. A null row is one that lies in the padding.
 template <class T>
 struct Window {
@@ -126,6 +138,8 @@ struct Kernels {
     // targets[tap * pitch][c] += scale * source[tap * source_pitch + c] for every target that isn't null
     void (*scatter_add)(T* const* targets, index_t pitch, index_t taps, const T* source, index_t source_pitch,
                         index_t channels, T scale) noexcept;
+
+    void (*copy_block)(const CopyBlock<T>&) noexcept;
 
     void (*relu)(const T* input, index_t count, T* output) noexcept;
     // grad_input = grad_output where output > 0, else 0
