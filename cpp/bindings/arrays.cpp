@@ -99,8 +99,9 @@ void check_shape(const std::string& operation, const char* name, const py::array
 template <class T>
 Copy<T>::Copy(const py::array& array) {
     if (array.ndim() > kMostCopyAxes || !is_addressable<T>(array)) {
-        array_ = py::array_t<T, py::array::c_style | kAligned>(array);  // throws Python's own error
-        data_ = static_cast<const T*>(array_.data());
+        const py::array_t<T, py::array::c_style | kAligned> copy(array);  // throws Python's own error
+        data_ = copy.data();
+        array_ = copy;
         return;
     }
     StridedArray<T> source{static_cast<const T*>(array.data()), static_cast<int>(array.ndim()), {}, {}};

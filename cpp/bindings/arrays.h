@@ -47,7 +47,7 @@ class Copy {
 
   private:
     Buffer buffer_;
-    py::array array_;  // instead of the buffer, where NumPy made the copy
+    py::object array_;  // instead of the buffer, where NumPy made the copy
     const T* data_ = nullptr;
 };
 
@@ -61,7 +61,7 @@ class Contiguous {
     const T* data() const { return data_; }
 
   private:
-    py::array array_;
+    py::object array_;  // not py::array, of which even an empty one is an array that NumPy allocates
     Copy<T> copy_;
     const T* data_ = nullptr;
 };
@@ -76,7 +76,7 @@ class Activation {
     const TensorView<const T>& view() const { return view_; }
 
   private:
-    py::array array_;
+    py::object array_;
     Copy<T> copy_;
     TensorView<const T> view_;
 };

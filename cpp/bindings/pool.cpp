@@ -18,10 +18,14 @@ py::object max_forward(const py::array& input, const Shape& kernel, const Slidin
         const Activation<T> source(operation, "input", input, sliding.rank, batched);
         const Shape shape = without_batch(geometry.output_shape(), batched);
         py::array_t<T> output = output_array<T>(operation, shape, out, {input});
-        py::array_t<index_t> indices;
-        if (return_indices) indices = new_array<index_t>(operation, shape);
+        py::object indices;
+        index_t* positions = nullptr;
+        if (return_indices) {
+            auto array = new_array<index_t>(operation, shape);
+            positions = array.mutable_data();
+            indices = std::move(array);
+        }
         T* values = output.mutable_data();
-        index_t* positions = return_indices ? indices.mutable_data() : nullptr;
         {
             const py::gil_scoped_release nogil;
             max_pool_forward<T>(geometry, source.view(), values, positions);

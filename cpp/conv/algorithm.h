@@ -65,7 +65,7 @@ std::vector<std::string> algorithm_names();
 template <class T>
 struct Choice {
     const Algorithm<T>* algorithm;
-    std::string reason;
+    const char* reason;
 };
 
 // The one place where an algorithm is chosen. "auto" takes the first that supports and prefers the case;

@@ -105,7 +105,9 @@ void check_input_rank(const Sliding& sliding, const Shape& input) {
 }
 
 Shape spatial_output_shape(const Window3d& window, index_t batch, index_t channels) {
-    Shape shape{batch};
+    Shape shape;
+    shape.reserve(kAxes + 2);
+    shape.push_back(batch);
     for (int i = kAxes - window.rank; i < kAxes; ++i) shape.push_back(window.axes[i].output);
     shape.push_back(channels);
     return shape;

@@ -24,6 +24,7 @@ Activation: TypeAlias = Literal["relu"]
 _Name = TypeVar("_Name", bound=str)
 
 _INT64_MAX = 2**63 - 1
+_MOST = 2**30 - 1  # of sizes as they occur
 _KERNEL_SIZE = object()  # the stride of a pooling window where none was given
 
 
@@ -54,6 +55,8 @@ def output(operation: str, value: object) -> Array | None:
 
 def integer(operation: str, name: str, value: SupportsIndex) -> int:
     """Return the value as an int; floats and bools, which are mistakes more often than sizes, are TypeErrors."""
+    if type(value) is int and 0 <= value <= _MOST:  # the usual case, made cheap
+        return value
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{operation}: {name} must be an integer, got {value!r}")
     try:
@@ -65,9 +68,11 @@ def integer(operation: str, name: str, value: SupportsIndex) -> int:
 
 def per_axis(operation: str, name: str, value: object, rank: int) -> tuple[int, ...]:
     """Return one int per spatial axis, from one for all or one each."""
+    if type(value) is int and 0 <= value <= _MOST:
+        return (value,) * rank
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         return (integer(operation, name, value),) * rank  # type: ignore[arg-type]
-    numbers = tuple(integer(operation, name, number) for number in value)
+    numbers = tuple([integer(operation, name, number) for number in value])
     if len(numbers) != rank:
         raise ValueError(f"{operation}: {name} must be one integer or {rank} of them, got {value!r}")
     return numbers
@@ -82,9 +87,9 @@ def spatial_rank(operation: str, axes: int, name: str) -> int:
 
 def shape(operation: str, input_shape: Iterable[SupportsIndex]) -> tuple[int, ...]:
     """Return the shape of an input that a gradient is to get."""
-    if not isinstance(input_shape, Iterable):
+    if type(input_shape) is not tuple and not isinstance(input_shape, Iterable):
         raise TypeError(f"{operation}: input_shape must be a tuple of integers, got {input_shape!r}")
-    return tuple(integer(operation, "input_shape", extent) for extent in input_shape)
+    return tuple([integer(operation, "input_shape", extent) for extent in input_shape])
 
 
 def _pads(operation: str, padding: object, rank: int) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
@@ -114,16 +119,15 @@ def _sliding(
     strides = () if stride is _KERNEL_SIZE else per_axis(operation, "stride", stride, rank)
     dilations = per_axis(operation, "dilation", dilation, rank)
     name, before, after = _pads(operation, padding, rank)
-    return _core.Sliding(operation, rank, strides, dilations, name, before, after, bool(ceil_mode))
+    return _core.Sliding(operation, rank, strides, dilations, name, before, after, ceil_mode)
 
 
-# Equal keys of different types (1 and True and 1.0) must not share an entry.
-_remembered_sliding = lru_cache(maxsize=256, typed=True)(_sliding)
+_remembered_sliding = lru_cache(maxsize=256)(_sliding)
 
 
-def _is_plain(value: object) -> bool:
-    """Tell whether a value is an int or a tuple of ints: not 1.0 nor True, which would find the entry of 1."""
-    return type(value) is int or (type(value) is tuple and all(type(number) is int for number in value))
+def _is_tuple_of_ints(value: object) -> bool:
+    """Tell whether a value is a tuple of ints: with no 1.0 nor True, which would find the entry of 1."""
+    return type(value) is tuple and {*map(type, value)} == {int}
 
 
 def sliding(
@@ -136,12 +140,12 @@ def sliding(
 ) -> _core.Sliding:
     """Return how the window of a convolution slides, from the cache where all arguments are plain (the usual case)."""
     if (
-        (_is_plain(stride) or stride is _KERNEL_SIZE)
-        and _is_plain(dilation)
-        and (type(padding) is str or _is_plain(padding))
+        (type(stride) is int or stride is _KERNEL_SIZE or _is_tuple_of_ints(stride))
+        and (type(dilation) is int or _is_tuple_of_ints(dilation))
+        and (type(padding) is int or type(padding) is str or _is_tuple_of_ints(padding))
     ):
-        return _remembered_sliding(operation, rank, stride, padding, dilation, ceil_mode)
-    return _sliding(operation, rank, stride, padding, dilation, ceil_mode)
+        return _remembered_sliding(operation, rank, stride, padding, dilation, bool(ceil_mode))
+    return _sliding(operation, rank, stride, padding, dilation, bool(ceil_mode))
 
 
 def pool_sliding(
@@ -160,6 +164,8 @@ def name_or_none(operation: str, name: str, value: _Name | None) -> _Name | None
 
 def wanted(operation: str, wrt: Iterable[str]) -> tuple[bool, bool, bool]:
     """Return which of the gradients of input, weight and bias are asked for."""
+    if type(wrt) is tuple and wrt == ("input", "weight", "bias"):
+        return True, True, True
     if not isinstance(wrt, Iterable):
         raise TypeError(f"{operation}: wrt must be names among 'input', 'weight' and 'bias', got {wrt!r}")
     asked = [wrt] if isinstance(wrt, str) else list(wrt)
