@@ -14,10 +14,14 @@
 namespace fastconv {
 namespace {
 
+// Rows with joined taps (gemm/row_source.h) are copied where they reach into the padding: values of such a row at
+// most, where they are multiplied with a matrix, and where they are summed over, 256 at a time.
+constexpr index_t kLongestCopy = 2048, kLongestSum = 512;
+
 template <class T>
 RowProduct<T> forward_product(const ConvGeometry& g, const ForwardArguments<T>& arguments) {
     RowProduct<T> product;
-    product.source = RowSource<T>::of_window(g, g.batch, arguments.input, g.groups == 1);
+    product.source = RowSource<T>::of_map(forward_map(g, g.batch), arguments.input, g.groups == 1, kLongestCopy);
     product.target = contiguous_view(arguments.output, g.output_extents(), g.out_channels);
     product.groups = g.groups;
     product.depth = product.source.joined * g.group_inputs();
@@ -34,12 +38,13 @@ RowProduct<T> forward_product(const ConvGeometry& g, const ForwardArguments<T>& 
 
 // The transposed weight is a view: its rows are the output channels, its columns the input channels.
 template <class T>
-RowProduct<T> backward_product(const ConvGeometry& g, const BackwardInputArguments<T>& arguments) {
+RowProduct<T> backward_product(const ConvGeometry& g, const BackwardInputArguments<T>& arguments, const RowMap& map) {
+    const TensorView<const T> source = contiguous_view(arguments.grad_output, g.output_extents(), g.out_channels);
     RowProduct<T> product;
-    product.source.tensor = contiguous_view(arguments.grad_output, g.output_extents(), g.out_channels);
+    product.source = RowSource<T>::of_map(map, source, g.groups == 1, kLongestCopy);
     product.target = contiguous_view(arguments.grad_input, g.input_extents(), g.in_channels);
     product.groups = g.groups;
-    product.depth = g.group_outputs();
+    product.depth = product.source.joined * g.group_outputs();
     product.columns = g.group_inputs();
     product.weight = arguments.weight;
     product.tap_stride = g.group_inputs() * g.out_channels;
@@ -49,18 +54,10 @@ RowProduct<T> backward_product(const ConvGeometry& g, const BackwardInputArgumen
     return product;
 }
 
-template <class T, class Visit>
-void for_each_phase(const ConvGeometry& g, RowProduct<T> product, Visit visit) {
-    for_each_backward_map(g, g.batch, [&](const RowMap& map) {
-        product.source.map = map;
-        visit(product);
-    });
-}
-
 template <class T>
 OuterProduct<T> weight_product(const ConvGeometry& g, const BackwardWeightArguments<T>& arguments) {
     OuterProduct<T> product;
-    product.source = RowSource<T>::of_window(g, g.batch, arguments.input, g.groups == 1);
+    product.source = RowSource<T>::of_map(forward_map(g, g.batch), arguments.input, g.groups == 1, kLongestSum);
     product.right = arguments.grad_output;
     product.right_pitch = g.out_channels;
     product.groups = g.groups;
@@ -78,7 +75,7 @@ void forward(const ConvGeometry& g, const ForwardArguments<T>& arguments) {
 
 template <class T>
 void backward_input(const ConvGeometry& g, const BackwardInputArguments<T>& arguments) {
-    for_each_phase(g, backward_product(g, arguments), [](const RowProduct<T>& phase) { multiply(phase); });
+    for_each_backward_map(g, g.batch, [&](const RowMap& map) { multiply(backward_product(g, arguments, map)); });
 }
 
 template <class T>
@@ -93,8 +90,9 @@ std::size_t workspace(const ConvGeometry& g, Pass pass) {
         return workspace_bytes(forward_product<T>(g, {input, nullptr, nullptr, false, nullptr}));
     if (pass == Pass::kBackwardWeight) return workspace_bytes(weight_product<T>(g, {nullptr, input, nullptr}));
     std::size_t largest = 0;
-    for_each_phase(g, backward_product<T>(g, {nullptr, nullptr, nullptr}),
-                   [&](const RowProduct<T>& phase) { largest = std::max(largest, workspace_bytes(phase)); });
+    for_each_backward_map(g, g.batch, [&](const RowMap& map) {
+        largest = std::max(largest, workspace_bytes(backward_product<T>(g, {nullptr, nullptr, nullptr}, map)));
+    });
     return largest;
 }
 

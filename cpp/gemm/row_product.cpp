@@ -137,13 +137,35 @@ T* panels_of(const Workspace<T>& workspace, const RowProduct<T>& product, const 
     return panels + (block.tap * product.depth + block.channel) * round_up(columns, kernels.vector_width);
 }
 
-// Column by column, padded with zeros: what the kernels for few columns read.
+// Column by column, `pitch` apart: what the kernels for few columns read.
 template <class T>
-void pack_columns(const RowProduct<T>& product, index_t depth, index_t columns, const T* weight, index_t vector_width,
+void pack_columns(const RowProduct<T>& product, index_t rows, index_t columns, const T* weight, index_t pitch,
                   T* panels) {
-    for (index_t k = 0; k < columns; ++k) {
-        for (index_t c = 0; c < depth; ++c) *panels++ = weight[c * product.row_stride + k * product.column_stride];
-        panels = std::fill_n(panels, round_up(depth, vector_width) - depth, T(0));
+    for (index_t k = 0; k < columns; ++k)
+        for (index_t c = 0; c < rows; ++c)
+            panels[k * pitch + c] = weight[c * product.row_stride + k * product.column_stride];
+}
+
+// The rows of the matrix that belong to a tap of a block: those of several taps of the kernel where they are joined.
+template <class T>
+void pack_tap(const RowProduct<T>& product, const Plan& plan, const Kernels<T>& kernels, const Segment& segment,
+              const Block& block, index_t tap, T* panels) {
+    const index_t depth = product.depth / product.source.joined, end = block.channel + block.depth;
+    const T* weight = product.weight + kernel_position(product.source.map, block.tap + tap) * product.tap_stride +
+                      segment.group * product.group_stride + segment.column * product.column_stride;
+    const index_t joined_stride = product.source.kernel_step * product.tap_stride;
+    for (index_t channel = block.channel, rows; channel < end; channel += rows) {
+        const index_t inside = channel % depth;
+        rows = std::min(depth - inside, end - channel);
+        const T* first = weight + channel / depth * joined_stride + inside * product.row_stride;
+        if (plan.narrow) {
+            const index_t padded = round_up(block.depth, kernels.vector_width);
+            pack_columns(product, rows, segment.columns, first, padded,
+                         panels + tap * segment.columns * padded + channel - block.channel);
+        } else {
+            kernels.pack_panels({first, product.row_stride, product.column_stride, rows, segment.columns, panels,
+                                 tap * block.depth + channel - block.channel, block.taps * block.depth});
+        }
     }
 }
 
@@ -157,18 +179,9 @@ void pack_weight(const RowProduct<T>& product, const Plan& plan, const Workspace
         const Segment segment = segment_at(product, plan, index);
         const Block block = block_at(product, plan, task % plan.blocks);
         T* panels = panels_of(workspace, product, plan, kernels, index, block);
-        for (index_t t = 0; t < block.taps; ++t) {
-            const T* weight = product.weight + kernel_position(product.source.map, block.tap + t) * product.tap_stride +
-                              segment.group * product.group_stride + block.channel * product.row_stride +
-                              segment.column * product.column_stride;
-            if (plan.narrow) {
-                pack_columns(product, block.depth, segment.columns, weight, kernels.vector_width,
-                             panels + t * segment.columns * round_up(block.depth, kernels.vector_width));
-            } else {
-                kernels.pack_panels({weight, product.row_stride, product.column_stride, block.depth, segment.columns,
-                                     panels, t * block.depth, block.taps * block.depth});
-            }
-        }
+        if (plan.narrow)
+            std::fill_n(panels, block.taps * segment.columns * round_up(block.depth, kernels.vector_width), T(0));
+        for (index_t t = 0; t < block.taps; ++t) pack_tap(product, plan, kernels, segment, block, t, panels);
     });
 }
 
@@ -212,8 +225,8 @@ void multiply(const RowProduct<T>& product) {
                 const auto multiply_rows = plan.narrow ? table.multiply_rows_narrow : table.multiply_rows;
                 multiply_rows({sources, rows, rows, block.taps, segment.group * product.depth + block.channel,
                                block.depth, panels_of(workspace, product, plan, table, s, block), segment.columns,
-                               targets, column, product.bias == nullptr ? nullptr : product.bias + column, workspace.zeros, b > 0,
-                               product.relu && b == plan.blocks - 1});
+                               targets, column, product.bias == nullptr ? nullptr : product.bias + column,
+                               workspace.zeros, b > 0, product.relu && b == plan.blocks - 1});
             }
         }
     });

@@ -1,6 +1,6 @@
 // The rows of an implicit left matrix: pointers into an activation, one for each (tap, pixel).
 //
-// Where the width is neither dilated nor strided in memory, the taps of a line of the kernel are neighbours
+// Where the width isn't dilated, the taps of a line of the kernel are neighbours
 // in memory as well: joined, they are one long tap, and the inner loop of a product runs over
 // kernel_w * channels values instead of a few channels. Rows that reach into the padding then are copied,
 // with zeros, to scratch memory; all others stay where they are.
@@ -21,23 +21,28 @@ template <class T>
 struct RowSource {
     RowMap map;  // with a single tap along the width where taps are joined
     TensorView<const T> tensor;
-    index_t joined = 1;   // taps of a line in one row
-    bool copies = false;  // whether some rows may have to be copied
+    index_t joined = 1;       // taps of a line in one row, in the order of memory
+    index_t kernel_step = 0;  // from one of them to the next in the kernel; negative where memory runs backwards
+    bool copies = false;      // whether some rows may have to be copied
 
-    // The rows of a window over this tensor, with the taps of a line joined where that pays: when rows stay
-    // short, so that copying the few at the border is cheap.
-    static RowSource of_window(const Window3d& window, index_t batch, const TensorView<const T>& tensor,
-                               bool all_channels) {
-        constexpr index_t kLongestCopiedRow = 128;
-        const Axis& width = window.axes[kAxes - 1];
-        RowSource source{forward_map(window, batch), tensor};
-        const bool adjacent = all_channels && width.dilation == 1 && tensor.strides[kAxes - 1] == tensor.channels;
-        const bool padded = width.pad_before != 0 || width.pad_after != 0;
-        if (adjacent && (!padded || width.kernel * tensor.channels <= kLongestCopiedRow)) {
-            source.joined = width.kernel;
-            source.copies = padded;
-            source.map.axes[kAxes - 1].taps = 1;
-        }
+    // The rows under a map, with the taps of a line joined where they are neighbours in memory, the rows hold all
+    // channels, and aren't so long that copies of them, where they reach into the padding, take much memory.
+    static RowSource of_map(const RowMap& map, const TensorView<const T>& tensor, bool all_channels,
+                            index_t longest_copy) {
+        RowSource source{map, tensor};
+        AxisMap& width = source.map.axes[kAxes - 1];
+        const bool adjacent = all_channels && width.taps > 1 && std::abs(width.tap_step) == 1 &&
+                              tensor.strides[kAxes - 1] == tensor.channels;
+        const index_t lowest = width.source_start + std::min<index_t>((width.taps - 1) * width.tap_step, 0);
+        const index_t highest = lowest + (width.count - 1) * width.source_step + width.taps - 1;
+        const bool padded = lowest < 0 || highest >= width.extent;
+        if (!adjacent || (padded && width.taps * tensor.channels > longest_copy)) return source;
+        source.joined = width.taps;
+        source.kernel_step = width.tap_step * width.kernel_step;
+        source.copies = padded;
+        if (width.tap_step < 0) width.kernel_start += (width.taps - 1) * width.kernel_step;
+        width.source_start = lowest;
+        width.taps = 1;
         return source;
     }
 
