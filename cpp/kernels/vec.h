@@ -105,6 +105,26 @@ FASTCONV_INLINE void store_first(T* target, index_t count, Vec<T> value) {
 #endif
 }
 
+// Stores to an aligned address past the caches. order_stores() has to follow before another thread may read.
+template <class T>
+FASTCONV_INLINE void store_past_cache(T* target, Vec<T> value) {
+#if defined(__AVX512F__) && FASTCONV_VECTOR_BYTES == 64
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(target), (__m512i)value);
+#elif defined(__AVX2__) && FASTCONV_VECTOR_BYTES == 32
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(target), (__m256i)value);
+#elif defined(__SSE2__)
+    _mm_stream_si128(reinterpret_cast<__m128i*>(target), (__m128i)value);
+#else
+    store(target, value);
+#endif
+}
+
+FASTCONV_INLINE void order_stores() {
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
+}
+
 // Copies `count` values and fills up to `width` with zeros. Not inlined: a kernel's tail needs it in
 // dozens of places, and none of them is hot.
 template <class T>
