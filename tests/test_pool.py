@@ -135,7 +135,7 @@ def test_nan_and_infinity_reach_exactly_the_averages_that_see_them(case, isa):
 def test_bits_do_not_depend_on_the_number_of_threads(case, dtype):
     x, keywords = numbers(GAUSSIAN, case.input, dtype), average_keywords(case)
     results = []
-    for threads in (1, 2, 3):
+    for threads in (1, 2, 3, 8):
         with fc.options(num_threads=threads):
             output, indices = function("max", case)(x, case.kernel, **case.keywords, return_indices=True)
             average = function("avg", case)(x, case.kernel, **keywords)
@@ -180,6 +180,75 @@ def test_global_maximum_is_a_window_over_everything(shape, dtype, isa):
     grad = numbers(INTEGERS, expected.shape, dtype)
     expected = oracle.max_pool_backward(grad, places, shape)
     assert_equal(fc.global_max_pool_backward(grad, indices, shape), expected, shape, dtype, isa)
+
+
+CHANNELS = (1, 2, 3, 5, 8, 9, 17, 64, 100)
+SLIDES = [(2, 2, 0), (3, 2, 1), (3, 1, 1), (2, 3, 1), ((4, 3), (1, 2), 1)]  # kernel, stride, padding
+
+
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("kernel, stride, padding", SLIDES, ids=str)
+def test_every_number_of_channels_pools_alike(channels, kernel, stride, padding, dtype, isa):
+    """Vectors, their first lanes and joined windows against the oracle, forward and back; integers are exact."""
+    case = channels, kernel, stride, padding, dtype, isa
+    x, keywords = numbers(INTEGERS, (2, 9, 11, channels), dtype), {"stride": stride, "padding": padding}
+    expected, places = oracle.max_pool(x, kernel, **keywords)
+    output, indices = fc.max_pool2d(x, kernel, **keywords, return_indices=True)
+    assert_equal(output, expected, case)
+    assert_equal(indices, places, case)
+    assert_same_bits(fc.max_pool2d(x, kernel, **keywords), output, case)
+    grad = numbers(INTEGERS, expected.shape, dtype, "grad")
+    back = fc.max_pool2d_backward(grad, indices, x.shape, kernel_size=kernel, **keywords)
+    assert_equal(back, oracle.max_pool_backward(grad, places, x.shape), case)
+    keywords["divisor_override"] = 1
+    assert_equal(fc.avg_pool2d(x, kernel, **keywords), oracle.avg_pool(x, kernel, **keywords), case)
+    back = fc.avg_pool2d_backward(grad, x.shape, kernel, **keywords)
+    assert_equal(back, oracle.avg_pool_backward(grad, x.shape, kernel, **keywords), case)
+
+
+@pytest.mark.parametrize("channels", (3, 64))
+@pytest.mark.parametrize("kernel, stride, padding", SLIDES, ids=str)
+def test_indices_that_no_forward_pass_made_are_taken_as_they_are(channels, kernel, stride, padding, dtype, isa):
+    shape = (2, 9, 11, channels)
+    pooled = oracle.avg_pool(np.zeros(shape), kernel, stride=stride, padding=padding).shape
+    grad = numbers(INTEGERS, pooled, dtype)
+    anywhere = np.random.default_rng(1).integers(-1, 9 * 11, pooled)
+    keywords = {"kernel_size": kernel, "stride": stride, "padding": padding}
+    for indices in (anywhere, np.zeros(pooled, np.int64), np.full(pooled, 98), np.full(pooled, -1)):
+        found = fc.max_pool2d_backward(grad, indices, shape, **keywords)
+        assert_equal(found, oracle.max_pool_backward(grad, indices, shape), channels, keywords, isa)
+    for wrong in (99, -2, 2**31, 2**32 + 5, -(2**32) + 5, -(2**63), 2**63 - 1):
+        indices = anywhere.copy()
+        indices[1, -1, -1, -1] = wrong
+        with pytest.raises(ValueError, match=f"got {wrong}$"):
+            fc.max_pool2d_backward(grad, indices, shape, **keywords)
+
+
+@pytest.mark.parametrize("channels", (7, 64))  # lines that begin anywhere, and at a line of the cache
+def test_targets_written_past_the_caches_are_the_same(channels, dtype, isa):
+    """Which they are from four MiB on: the batch is that large, the images alone aren't."""
+    x, keywords = numbers(GAUSSIAN, (12, 60, 1900 // channels, channels), dtype), {"stride": 1, "padding": 1}
+
+    def passes(x):
+        output, indices = fc.max_pool2d(x, 3, **keywords, return_indices=True)
+        back = fc.max_pool2d_backward(output, indices, x.shape, kernel_size=3, **keywords)
+        return output, indices, back, fc.avg_pool2d(x, 3, **keywords), fc.avg_pool2d_backward(x, x.shape, 3, **keywords)
+
+    alone = [passes(x[image : image + 1]) for image in range(len(x))]
+    for found, parts in zip(passes(x), zip(*alone, strict=True), strict=True):
+        assert_same_bits(found, np.concatenate(parts), channels, dtype, isa)
+
+
+def test_a_window_nearly_all_padding_costs_only_what_it_meets():
+    size = 2**28
+    x = np.arange(6, dtype=np.float32).reshape(1, 3, 2)
+    output = fc.avg_pool1d(x, size, stride=1, padding=size // 2 - 1)
+    assert_equal(output, np.full((1, 2, 2), 1 / size) * x.sum(1))
+    keywords = {"stride": 1, "padding": size // 2 - 1, "count_include_pad": False}
+    assert_equal(fc.avg_pool1d(x, size, **keywords), np.tile(x.mean(1), (1, 2, 1)))
+    assert_equal(fc.max_pool1d(x, size, stride=1, padding=size // 2 - 1), np.tile(x.max(1), (1, 2, 1)))
+    found = fc.avg_pool1d_backward(np.ones((1, 2, 2), np.float32), x.shape, size, **keywords)
+    assert_close(found, np.full(x.shape, 2 / 3), 1e-6)
 
 
 def test_named_paddings_hold_for_pooling_too():

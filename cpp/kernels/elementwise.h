@@ -1,4 +1,4 @@
-// Element by element: rectified linear unit and its gradient (memory-bound; one pass each).
+// Element by element: rectified linear unit and its gradient (memory-bound; one pass each), and copies.
 #pragma once
 
 #include "kernels/table.h"
@@ -22,6 +22,17 @@ void relu_backward(const T* grad_output, const T* output, index_t count, T* grad
         store(grad_input + i, passed);
     }
     for (; i < count; ++i) grad_input[i] = output[i] > 0 ? grad_output[i] : 0;
+}
+
+// Ordinary stores read a line of memory before they change it; these write it alone, and leave the caches to others.
+inline void stream(const void* source, index_t bytes, void* target) noexcept {
+    const char* from = static_cast<const char*>(source);
+    char* to = static_cast<char*>(target);
+    index_t i = 0;
+    for (; i < bytes && reinterpret_cast<std::uintptr_t>(to + i) % FASTCONV_VECTOR_BYTES != 0; ++i) to[i] = from[i];
+    for (; i + kLanes<char> <= bytes; i += kLanes<char>) store_past_cache(to + i, load(from + i));
+    for (; i < bytes; ++i) to[i] = from[i];
+    order_stores();
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "kernels/machine.h"
 #include "kernels/narrow.h"
 #include "kernels/pool.h"
+#include "kernels/pool_backward.h"
 #include "kernels/table.h"
 #include "kernels/transpose.h"
 
@@ -28,9 +29,13 @@ constexpr Kernels<T> make_table() {
         multiply_lanes<T>,
         add_lane_products<T>,
         spread_lanes<T>,
-        max_window<T>,
-        average_window<T>,
+        max_line<T>,
+        average_line<T>,
+        weighted_line<T>,
+        matching_line<T>,
+        narrow_positions<T>,
         scatter_add<T>,
+        stream,
         copy_block<T>,
         relu_array<T>,
         relu_backward<T>,

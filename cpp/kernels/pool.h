@@ -1,5 +1,9 @@
-// Pooling windows, vectorised over channels: each vector of channels visits the rows of its window
-// with the running maximum (and its position) or sum in registers, and is written once.
+// Pooling, a line of windows per call. The pixels that a window meets are a few rows at offsets that hardly
+// change from window to window, so they are worked out once; vectors run over the channels, four at a time,
+// with the running maximum (and its position) or sum in registers, and every target is written once.
+//
+// At stride 1 the windows of a line that lie side by side are one window of many channels. Large windows are
+// met a group of rows at a time, with the target in between, so that memory is read row after row.
 #pragma once
 
 #include "kernels/table.h"
@@ -8,113 +12,326 @@
 namespace fastconv {
 namespace {
 
-// The maximum and its position as one value, for a vector (Value = Vec<T>) or a single channel
-// (Value = T): the remainder of the channels takes the same decisions as the vectors.
-template <class Value, class Mask, class Position>
-struct Maximum {
-    Value value;
-    Position position;
+template <class T>
+using Position = typename PositionOf<T>::Type;
 
-    // The first maximum wins a tie. A NaN wins over numbers, and the first NaN over later ones.
-    FASTCONV_INLINE void meet(Value candidate, Position at) {
-        const Mask better = (candidate > value) | ((candidate != candidate) & (value == value));
-        value = better ? candidate : value;
-        position = better ? at : position;
+constexpr index_t kGroup = 16;  // rows that are met at a time
+
+// A vector whole, or the part of it that a pixel's last channels fill.
+struct Whole {
+    template <class T>
+    FASTCONV_INLINE Vec<T> get(const T* source) const {
+        return load(source);
+    }
+    template <class T>
+    FASTCONV_INLINE void put(T* target, Vec<T> value) const {
+        store(target, value);
+    }
+    template <class Mask>
+    FASTCONV_INLINE Mask only(Mask mask) const {
+        return mask;
+    }
+    FASTCONV_INLINE index_t lanes(index_t most) const { return most; }
+};
+
+struct Part {
+    index_t count;
+
+    template <class T>
+    FASTCONV_INLINE Vec<T> get(const T* source) const {
+        return load_first(source, count);
+    }
+    template <class T>
+    FASTCONV_INLINE void put(T* target, Vec<T> value) const {
+        store_first(target, count, value);
+    }
+    template <class Mask>  // of lanes as wide as those that get() and put() take
+    FASTCONV_INLINE Mask only(Mask mask) const {
+        static const Mask all = ~Mask{};
+        return mask & load_first(reinterpret_cast<const decltype(+mask[0])*>(&all), count);
+    }
+    FASTCONV_INLINE index_t lanes(index_t) const { return count; }
+};
+
+// Calls block.run<vectors>(channel, Whole or Part) until all channels are covered.
+template <class T, class Block>
+FASTCONV_INLINE void for_each_block(index_t channels, const Block& block) {
+    index_t c = 0;
+    for (; c + 4 * kLanes<T> <= channels; c += 4 * kLanes<T>) block.template run<4>(c, Whole{});
+    for (; c + kLanes<T> <= channels; c += kLanes<T>) block.template run<1>(c, Whole{});
+    if (c < channels) block.template run<1>(c, Part{channels - c});
+}
+
+// The tap that comes next. gather() calls take(tap of the group) for the taps of a group in order, until it has
+// kGroup of them or take() refuses one, which then begins the next group.
+struct Cursor {
+    index_t d = 0, h = 0, w = 0;
+
+    template <class Take>
+    FASTCONV_INLINE index_t gather(index_t depth, index_t height, index_t width, const Take& take) {
+        index_t count = 0;
+        for (; d < depth; ++d, h = 0) {
+            for (; h < height; ++h, w = 0) {
+                for (; w < width; ++w, ++count)
+                    if (count == kGroup || !take(count)) return count;
+            }
+        }
+        return count;
     }
 };
 
 template <class T>
-struct PositionOf;
-template <>
-struct PositionOf<float> {
-    using Type = std::int32_t;
-};
-template <>
-struct PositionOf<double> {
-    using Type = std::int64_t;
+FASTCONV_INLINE index_t row_offset(const PoolLine<T>& line, const Cursor& at) {
+    return at.d * line.depth_step + at.h * line.height_step + at.w * line.tap_step * line.pixel_step;
+}
+
+// Offsets that targets in turn need again: the numbers of pixels that windows meet along the width differ at the
+// border, and in gradients from target to target.
+template <class Taps>
+struct TapTables {
+    static constexpr index_t kTables = 4;
+    Taps taps[kTables];
+    index_t made_for[kTables] = {-1, -1, -1, -1};
 };
 
+// How many targets from q on are one window of many channels: neighbours in memory, like their windows.
 template <class T>
-FASTCONV_INLINE void max_lanes(const Window<T>& window, index_t channel, T* output, index_t* indices) {
-    // A comparison of vectors yields integers as wide as T; the number of the tap in the window fits.
-    using Lane = typename PositionOf<T>::Type;
-    using Lanes = Vec<Lane>;
-    Maximum<Vec<T>, Lanes, Lanes> best{splat<T>(-__builtin_inf()), Lanes{} - 1};
-    bool first = true;
-    for (index_t tap = 0; tap < window.taps; ++tap) {
-        const T* row = window.rows[tap * window.pitch];
-        if (row == nullptr) continue;
-        const Lanes at = Lanes{} + static_cast<Lane>(tap);
-        if (first) {  // also where every value is -inf the position is that of the first one
-            best = {load(row + channel), at};
-            first = false;
-        } else {
-            best.meet(load(row + channel), at);
+FASTCONV_INLINE index_t neighbours(const PoolLine<T>& line, index_t q, const T* scales) {
+    if (line.pixel_step != line.channels || line.target_step != line.channels) return 1;
+    const Span& span = line.spans[q];
+    index_t run = 1;
+    while (q + run < line.targets && line.spans[q + run].first == span.first + run &&
+           line.spans[q + run].count == span.count && (scales == nullptr || scales[q + run] == scales[q]))
+        ++run;
+    return run;
+}
+
+// Calls kernel.meet<continues>(q, targets, taps, last) for the groups of taps of every target, or of `targets` at once.
+template <class T, class Kernel>
+FASTCONV_INLINE void for_each_target(const PoolLine<T>& line, const T* scales, const Kernel& kernel) {
+    TapTables<typename Kernel::Taps> tables;
+    const index_t lines = line.depth * line.height;
+    for (index_t q = 0, run; q < line.targets; q += run) {
+        run = Kernel::merges ? neighbours(line, q, scales) : 1;
+        const index_t width = line.spans[q].count, total = lines * width, slot = width % tables.kTables;
+        typename Kernel::Taps& taps = tables.taps[slot];
+        Cursor at;
+        if (total <= kGroup) {
+            if (!Kernel::reuses || tables.made_for[slot] != width) kernel.gather(q, at, taps);
+            tables.made_for[slot] = width;
+            kernel.template meet<false>(q, run, taps, true);
+            continue;
+        }
+        tables.made_for[slot] = -1;
+        kernel.gather(q, at, taps);
+        kernel.template meet<false>(q, run, taps, false);
+        for (index_t done = taps.count; done < total; done += taps.count) {
+            kernel.gather(q, at, taps);
+            kernel.template meet<true>(q, run, taps, done + taps.count == total);
         }
     }
-    store(output + channel, best.value);
+}
+
+// --- Maxima ------------------------------------------------------------------------------------------------
+
+template <class T>
+struct MaxTaps {
+    index_t count = 0;
+    index_t rows[kGroup];           // elements from the window's first pixel
+    index_t first = 0;              // position of the group's first row, from that of the window's first pixel
+    Position<T> positions[kGroup];  // from that of the group's first row
+};
+
+// indices[lane] = base + at[lane], and untouched where the lane is negative, which only groups that continue have.
+template <class T, bool continues>
+FASTCONV_INLINE void store_indices(index_t* indices, index_t count, Vec<Position<T>> at, index_t base) {
+    constexpr index_t kWide = kLanes<index_t>;
+    typedef Position<T> Narrow __attribute__((vector_size(kWide * sizeof(Position<T>)), may_alias));
+    alignas(FASTCONV_VECTOR_BYTES) Position<T> lanes[kLanes<T>];
+    store(lanes, at);
+    for (index_t i = 0; i < count; i += kWide) {
+        const index_t left = smaller(kWide, count - i);
+        const Vec<index_t> wide = __builtin_convertvector(*reinterpret_cast<const Narrow*>(lanes + i), Vec<index_t>);
+        Vec<index_t> value = wide + splat(base);
+        if (continues) value = wide < 0 ? load_first(indices + i, left) : value;
+        store_first(indices + i, left, value);
+    }
+}
+
+// A group of taps; `continues` what earlier groups of the window left in the target.
+template <class T, bool with_indices, bool continues>
+struct MaxBlock {
+    using Lanes = Vec<Position<T>>;
+
+    const T* source;
+    const MaxTaps<T>& taps;
+    T* target;
+    index_t* indices;
+    index_t base;  // position of the group's first row
+
+    template <int vectors, class Piece>
+    FASTCONV_INLINE void run(index_t channel, Piece piece) const {
+        Vec<T> best[vectors];
+        Lanes at[vectors];
+        const T* from = (continues ? target : source + taps.rows[0]) + channel;
+        for (int v = 0; v < vectors; ++v) {
+            best[v] = piece.get(from + v * kLanes<T>);
+            at[v] = Lanes{} - (continues ? 1 : 0);
+        }
+#pragma GCC unroll 1
+        for (index_t tap = continues ? 0 : 1; tap < taps.count; ++tap) {
+            const T* row = source + taps.rows[tap] + channel;
+            const Lanes here = splat(taps.positions[tap]);
+            for (int v = 0; v < vectors; ++v) {
+                const Vec<T> next = piece.get(row + v * kLanes<T>);
+                const Lanes stays = (next <= best[v]) | (best[v] != best[v]);
+                best[v] = stays ? best[v] : next;
+                if constexpr (with_indices) at[v] = stays ? at[v] : here;
+            }
+        }
+        for (int v = 0; v < vectors; ++v) {
+            const index_t first = channel + v * kLanes<T>;
+            piece.put(target + first, best[v]);
+            if constexpr (with_indices)
+                store_indices<T, continues>(indices + first, piece.lanes(kLanes<T>), at[v], base);
+        }
+    }
+};
+
+template <class T>
+void clear_max(T* target, index_t* indices, index_t channels) noexcept {
+    for (index_t c = 0; c < channels; ++c) target[c] = static_cast<T>(-__builtin_inf());
     if (indices == nullptr) return;
-    alignas(FASTCONV_VECTOR_BYTES) Lane taps[kLanes<T>];
-    store(taps, best.position);
-    for (index_t i = 0; i < kLanes<T>; ++i)
-        indices[channel + i] = taps[i] < 0 ? -1 : window.positions[taps[i] * window.pitch];
+    for (index_t c = 0; c < channels; ++c) indices[c] = -1;
 }
 
+template <class T, bool with_indices>
+struct MaxKernel {
+    using Taps = MaxTaps<T>;
+    static constexpr bool merges = !with_indices, reuses = true;
+
+    const PoolLine<T>& line;
+    const PoolPositions& plane;
+
+    FASTCONV_INLINE void gather(index_t q, Cursor& at, Taps& taps) const {
+        taps.count = at.gather(line.depth, line.height, line.spans[q].count, [&](index_t tap) noexcept {
+            const index_t position = at.d * plane.depth_step + at.h * plane.height_step + at.w * line.tap_step;
+            if (tap == 0) taps.first = position;
+            taps.positions[tap] = static_cast<Position<T>>(position - taps.first);
+            taps.rows[tap] = row_offset(line, at);
+            return taps.positions[tap] == position - taps.first;  // else it is too far for a lane
+        });
+    }
+
+    template <bool continues>
+    FASTCONV_INLINE void meet(index_t q, index_t targets, const Taps& taps, bool) const {
+        const index_t first = line.spans[q].first, channels = targets * line.channels;
+        T* target = line.target + q * line.target_step;
+        index_t* indices = with_indices ? plane.indices + q * line.target_step : nullptr;
+        if (taps.count == 0) return clear_max(target, indices, channels);
+        for_each_block<T>(
+            channels, MaxBlock<T, with_indices, continues>{line.source + first * line.pixel_step, taps, target, indices,
+                                                           plane.first + first + taps.first});
+    }
+};
+
 template <class T>
-FASTCONV_INLINE void max_channel(const Window<T>& window, index_t channel, T* output, index_t* indices) {
-    Maximum<T, bool, index_t> best{static_cast<T>(-__builtin_inf()), -1};
-    for (index_t tap = 0; tap < window.taps; ++tap) {
-        const T* row = window.rows[tap * window.pitch];
-        if (row == nullptr) continue;
-        if (best.position < 0) {
-            best = {row[channel], tap};
-        } else {
-            best.meet(row[channel], tap);
+void max_line(const PoolLine<T>& line, const PoolPositions& plane) noexcept {
+    if (plane.indices == nullptr) return for_each_target<T>(line, nullptr, MaxKernel<T, false>{line, plane});
+    for_each_target<T>(line, nullptr, MaxKernel<T, true>{line, plane});
+}
+
+// --- Sums --------------------------------------------------------------------------------------------------
+
+template <class T>
+struct SumTaps {
+    index_t count = 0;
+    index_t rows[kGroup];
+    T factors[kGroup];  // of a weighted sum
+};
+
+template <class T, bool weighted, bool continues>
+struct SumBlock {
+    const T* source;
+    const SumTaps<T>& taps;
+    T scale;  // of the whole sum
+    T* target;
+
+    template <int vectors, class Piece>
+    FASTCONV_INLINE void run(index_t channel, Piece piece) const {
+        Vec<T> sums[vectors] = {};
+        if constexpr (continues)
+            for (int v = 0; v < vectors; ++v) sums[v] = piece.get(target + channel + v * kLanes<T>);
+#pragma GCC unroll 1
+        for (index_t tap = 0; tap < taps.count; ++tap) {
+            const T* row = source + taps.rows[tap] + channel;
+            for (int v = 0; v < vectors; ++v) {
+                const Vec<T> next = piece.get(row + v * kLanes<T>);
+                sums[v] += weighted ? splat(taps.factors[tap]) * next : next;
+            }
         }
+        for (int v = 0; v < vectors; ++v)
+            piece.put(target + channel + v * kLanes<T>, weighted ? sums[v] : sums[v] * splat(scale));
     }
-    output[channel] = best.value;
-    if (indices != nullptr) indices[channel] = best.position < 0 ? -1 : window.positions[best.position * window.pitch];
+};
+
+template <class T>
+struct AverageKernel {
+    using Taps = SumTaps<T>;
+    static constexpr bool merges = true, reuses = true;
+
+    const PoolLine<T>& line;
+    const T* scales;
+
+    FASTCONV_INLINE void gather(index_t q, Cursor& at, Taps& taps) const {
+        taps.count = at.gather(line.depth, line.height, line.spans[q].count, [&](index_t tap) noexcept {
+            taps.rows[tap] = row_offset(line, at);
+            return true;
+        });
+    }
+
+    template <bool continues>
+    FASTCONV_INLINE void meet(index_t q, index_t targets, const Taps& taps, bool last) const {
+        for_each_block<T>(targets * line.channels,
+                          SumBlock<T, false, continues>{line.source + line.spans[q].first * line.pixel_step, taps,
+                                                        last ? scales[q] : T(1), line.target + q * line.target_step});
+    }
+};
+
+template <class T>
+void average_line(const PoolLine<T>& line, const T* scales) noexcept {
+    for_each_target(line, scales, AverageKernel<T>{line, scales});
 }
 
 template <class T>
-void max_window(const Window<T>& window, T* output, index_t* indices) noexcept {
-    index_t channel = 0;
-    for (; channel + kLanes<T> <= window.channels; channel += kLanes<T>) max_lanes(window, channel, output, indices);
-    for (; channel < window.channels; ++channel) max_channel(window, channel, output, indices);
-}
+struct WeightedKernel {
+    using Taps = SumTaps<T>;
+    static constexpr bool merges = false, reuses = false;
+
+    const PoolLine<T>& line;
+    const PoolFactors<T>& factors;
+
+    FASTCONV_INLINE void gather(index_t q, Cursor& at, Taps& taps) const {
+        const Span& span = line.spans[q];
+        taps.count = at.gather(line.depth, line.height, span.count, [&](index_t tap) noexcept {
+            taps.rows[tap] = row_offset(line, at);
+            taps.factors[tap] =
+                factors.depth[at.d] * factors.height[at.h] * factors.width[span.first + at.w * line.tap_step];
+            return true;
+        });
+    }
+
+    template <bool continues>
+    FASTCONV_INLINE void meet(index_t q, index_t, const Taps& taps, bool) const {
+        for_each_block<T>(line.channels,
+                          SumBlock<T, true, continues>{line.source + line.spans[q].first * line.pixel_step, taps, T(1),
+                                                       line.target + q * line.target_step});
+    }
+};
 
 template <class T>
-void average_window(const Window<T>& window, T scale, T* output) noexcept {
-    index_t channel = 0;
-    for (; channel + kLanes<T> <= window.channels; channel += kLanes<T>) {
-        Vec<T> sum{};
-        for (index_t tap = 0; tap < window.taps; ++tap) {
-            const T* row = window.rows[tap * window.pitch];
-            if (row != nullptr) sum += load(row + channel);
-        }
-        store(output + channel, sum * splat(scale));
-    }
-    for (; channel < window.channels; ++channel) {
-        T sum = 0;
-        for (index_t tap = 0; tap < window.taps; ++tap) {
-            const T* row = window.rows[tap * window.pitch];
-            if (row != nullptr) sum += row[channel];
-        }
-        output[channel] = sum * scale;
-    }
-}
-
-template <class T>
-void scatter_add(T* const* targets, index_t pitch, index_t taps, const T* source, index_t source_pitch,
-                 index_t channels, T scale) noexcept {
-    for (index_t tap = 0; tap < taps; ++tap, source += source_pitch) {
-        T* target = targets[tap * pitch];
-        if (target == nullptr) continue;
-        index_t c = 0;
-        for (; c + kLanes<T> <= channels; c += kLanes<T>)
-            store(target + c, load(target + c) + splat(scale) * load(source + c));
-        for (; c < channels; ++c) target[c] += scale * source[c];
-    }
+void weighted_line(const PoolLine<T>& line, const PoolFactors<T>& factors) noexcept {
+    for_each_target<T>(line, nullptr, WeightedKernel<T>{line, factors});
 }
 
 }  // namespace

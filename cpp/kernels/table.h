@@ -65,12 +65,58 @@ struct CopyBlock {
     bool stream;  // past the caches, where the block allows it
 };
 
-// One pooling window and all channels of it. A null row is one that lies in the padding.
+// The pixels that a window meets along an axis: first, first + step, ..., and none that lie in the padding.
+struct Span {
+    index_t first, count;
+};
+
+// A line of targets, each the channels of one pixel and the maximum or the sum of what a window meets: `count`
+// pixels (of the target's span) on each of depth * height lines of the source. Gradients are the same with the
+// roles exchanged: the target is a pixel of the input, and what it meets are the windows that it lies in.
 template <class T>
-struct Window {
-    const T* const* rows;  // rows[tap * pitch]
-    const index_t* positions;
-    index_t pitch, taps, channels;
+struct PoolLine {
+    const T* source;  // pixel 0 of the first line
+    index_t depth, height;
+    index_t depth_step, height_step;  // elements from a line to the next that the window meets
+    index_t pixel_step;               // elements from a pixel of a line to its neighbour
+    index_t tap_step;                 // pixels from one that the window meets to the next
+    const Span* spans;
+    index_t targets, channels;
+    T* target;
+    index_t target_step;  // elements
+};
+
+// Where the maxima of a line stand in the plane.
+struct PoolPositions {
+    index_t first;  // the position of the source's pixel 0
+    index_t depth_step, height_step;
+    index_t* indices;  // or null; as far apart as the targets
+};
+
+// Factors of what the sums take in, by depth, height and pixel of the source, counted from its first line.
+template <class T>
+struct PoolFactors {
+    const T *depth, *height, *width;
+};
+
+// Positions in the plane as wide as T, which a comparison of vectors wants.
+template <class T>
+struct PositionOf;
+template <>
+struct PositionOf<float> {
+    using Type = std::int32_t;
+};
+template <>
+struct PositionOf<double> {
+    using Type = std::int64_t;
+};
+
+// The maxima's positions, laid out like the source of a line but with steps of their own.
+template <class T>
+struct PoolMatches {
+    const typename PositionOf<T>::Type* positions;
+    index_t depth_step, height_step, pixel_step;
+    index_t first_target;  // the position of the first target
 };
 
 constexpr int kLaneSegmentTaps = 3;  // at most, so that their weights stay in registers
@@ -132,12 +178,22 @@ struct Kernels {
     void (*add_lane_products)(const LaneBlock<T>&) noexcept;
     void (*spread_lanes)(const LaneSpread<T>&) noexcept;
 
-    // output[c] and, where indices isn't null, the position of the first maximum; NaN wins over numbers
-    void (*max_window)(const Window<T>&, T* output, index_t* indices) noexcept;
-    void (*average_window)(const Window<T>&, T scale, T* output) noexcept;
+    // The first maximum of each window wins, but a NaN wins over numbers; -inf, and -1 as its index, of an empty one.
+    void (*max_line)(const PoolLine<T>&, const PoolPositions&) noexcept;
+    // target[q] = scales[q] * the sum of what the target meets
+    void (*average_line)(const PoolLine<T>&, const T* scales) noexcept;
+    // target[q] = the sum of what the target meets, times its factors
+    void (*weighted_line)(const PoolLine<T>&, const PoolFactors<T>&) noexcept;
+    // target[q] = the sum of what the target meets where the position is that of the target; returns how often
+    index_t (*matching_line)(const PoolLine<T>&, const PoolMatches<T>&) noexcept;
+    // Narrows indices to positions; returns how many aren't -1, or -1 if there is one that doesn't fit.
+    index_t (*narrow_positions)(const index_t* indices, index_t count,
+                                typename PositionOf<T>::Type* positions) noexcept;
     // targets[tap * pitch][c] += scale * source[tap * source_pitch + c] for every target that isn't null
     void (*scatter_add)(T* const* targets, index_t pitch, index_t taps, const T* source, index_t source_pitch,
                         index_t channels, T scale) noexcept;
+    // Copies past the caches, for targets so large that nothing of them would be left there.
+    void (*stream)(const void* source, index_t bytes, void* target) noexcept;
 
     void (*copy_block)(const CopyBlock<T>&) noexcept;
 

@@ -1,93 +1,110 @@
+#include <optional>
+
 #include "pool/pool.h"
 #include "pool/windows.h"
 
 namespace fastconv {
 namespace {
 
-// Window positions start, start + dilation, ... that lie in [low, high).
-index_t count_inside(const Axis& axis, index_t output, index_t low, index_t high) {
-    const index_t start = output * axis.stride - axis.pad_before;
-    const index_t first = start < low ? ceil_div(low - start, axis.dilation) : 0;
-    const index_t last = high > start ? std::min(ceil_div(high - start, axis.dilation), axis.kernel) : 0;
-    return std::max<index_t>(last - first, 0);
+// The positions of a window along one axis that count for its average.
+index_t counted(const Divisor& divisor, const Axis& axis, index_t output) {
+    if (divisor.override_with != 0) return 1;
+    if (!divisor.count_include_pad) return input_span(axis, output).count;
+    return span_between(axis, output, -axis.pad_before, axis.input + axis.pad_after).count;
 }
 
-// The factor of every window: 1 / divisor, and 0 for a window without any position.
-class Scales {
-  public:
-    Scales(const PoolGeometry& g, const Divisor& divisor) : g_(g), divisor_(divisor) {}
+// 0 for a window without any position.
+template <class T>
+T inverse(const Divisor& divisor, index_t count) {
+    if (divisor.override_with != 0) return T(1) / static_cast<T>(divisor.override_with);
+    return count == 0 ? T(0) : T(1) / static_cast<T>(count);
+}
 
-    template <class T>
-    T of(index_t row) const {
-        index_t count = divisor_.override_with;
-        if (count == 0) {
-            const Axis &d = g_.axes[0], &h = g_.axes[1], &w = g_.axes[2];
-            count = along(w, row % w.output) * along(h, row / w.output % h.output) *
-                    along(d, row / w.output / h.output % d.output);
-        }
-        return count == 0 ? T(0) : T(1) / static_cast<T>(count);
+// The scales of a piece of a line. They rarely change from line to line, and divisions are slow.
+template <class T>
+class LineScales {
+  public:
+    const T* of(const PoolGeometry& g, const Divisor& divisor, const WindowLine& at) {
+        const index_t lines = counted(divisor, g.axes[0], at.depth) * counted(divisor, g.axes[1], at.height);
+        if (lines == lines_ && at.first == first_ && at.targets == targets_) return scales_.data();
+        lines_ = lines, first_ = at.first, targets_ = at.targets;
+        for (index_t q = 0; q < at.targets; ++q)
+            scales_[static_cast<std::size_t>(q)] =
+                inverse<T>(divisor, lines * counted(divisor, g.axes[2], at.first + q));
+        return scales_.data();
     }
 
   private:
-    index_t along(const Axis& axis, index_t output) const {
-        return divisor_.count_include_pad ? count_inside(axis, output, -axis.pad_before, axis.input + axis.pad_after)
-                                          : count_inside(axis, output, 0, axis.input);
-    }
-
-    const PoolGeometry& g_;
-    const Divisor& divisor_;
+    index_t lines_ = -1, first_ = -1, targets_ = -1;
+    std::array<T, kMostTargets> scales_;
 };
+
+double average_work(const PoolGeometry& g) {
+    double taps = 1;
+    for (const Axis& axis : g.axes) taps *= static_cast<double>(std::min(axis.kernel, axis.input));
+    const auto inputs = static_cast<double>(g.input_pixels()), outputs = static_cast<double>(g.output_pixels());
+    return static_cast<double>(g.batch * g.channels) * (inputs + outputs * (1 + taps));
+}
+
+// If all windows have the same factor: that of any.
+template <class T>
+std::optional<T> common_scale(const PoolGeometry& g, const Divisor& divisor) {
+    index_t count = 1;
+    for (const Axis& axis : g.axes) {
+        const index_t first = axis.output == 0 ? 0 : counted(divisor, axis, 0);
+        for (index_t q = 1; q < axis.output; ++q)
+            if (counted(divisor, axis, q) != first) return std::nullopt;
+        count *= first;
+    }
+    return inverse<T>(divisor, count);
+}
 
 }  // namespace
 
 template <class T>
 void avg_pool_forward(const PoolGeometry& g, const Divisor& divisor, const TensorView<const T>& input, T* output) {
-    const RowMap map = forward_map(g, g.batch);
-    const RowAddresses<const T*> addresses = source_rows<const T>(input, nullptr);
-    const Scales scales(g, divisor);
-    const int threads = window_threads(map, g.channels);
-    const index_t per_worker = map.taps() * window_rows(map);
-
-    const Buffer buffer(take_buffer(static_cast<std::size_t>(threads * per_worker) * sizeof(const T*)));
-    const T** all_rows = static_cast<const T**>(buffer.get());
-    for_each_window_block(map, threads, [&](index_t first, index_t count, int worker) {
-        const T** rows = all_rows + worker * per_worker;
-        addresses.gather(map, first, count, 0, map.taps(), rows, count);
-        for (index_t r = 0; r < count; ++r)
-            kernels<T>().average_window({rows + r, nullptr, count, map.taps(), g.channels}, scales.of<T>(first + r),
-                                        output + (first + r) * g.channels);
+    const Axis &d = g.axes[0], &h = g.axes[1], &w = g.axes[2];
+    const LineGrid grid(g.batch, {d.output, h.output, w.output}, g.channels, sizeof(T), average_work(g));
+    const Targets<T> targets(grid, output);
+    std::vector<LineScales<T>> scales(static_cast<std::size_t>(grid.threads));
+    const auto span_of = [&](std::size_t axis, index_t q) { return input_span(g.axes[axis], q); };
+    for_each_line(grid, span_of, [&](const WindowLine& at, int worker) {
+        PoolLine<T> line =
+            pool_line(at, input.data, input.batch_stride, input.strides, {d.dilation, h.dilation, w.dilation});
+        line.target = targets.begin(at, worker);
+        line.target_step = g.channels;
+        kernels<T>().average_line(line, scales[static_cast<std::size_t>(worker)].of(g, divisor, at));
+        targets.finish(at, worker);
     });
 }
 
 template <class T>
 void avg_pool_backward(const PoolGeometry& g, const Divisor& divisor, const T* grad_output, T* grad_input) {
-    const RowMap map = forward_map(g, g.batch);
-    const Scales scales(g, divisor);
-    const std::array<index_t, kAxes> extents{g.axes[0].input, g.axes[1].input, g.axes[2].input};
-    const int threads = window_threads(map, g.channels);
-    const index_t block = window_rows(map);
-    const index_t per_worker = map.taps() * block;
+    const Axis &d = g.axes[0], &h = g.axes[1], &w = g.axes[2];
+    const LineGrid grid(g.batch, {d.input, h.input, w.input}, g.channels, sizeof(T), average_work(g));
+    const Targets<T> targets(grid, grad_input);
+    const auto source = contiguous_view(grad_output, {d.output, h.output, w.output}, g.channels);
+    const auto span_of = [&](std::size_t axis, index_t p) { return output_span(g.axes[axis], p); };
 
-    const Buffer buffer(take_buffer(static_cast<std::size_t>(threads * per_worker) * sizeof(T*)));
-    T** all_targets = static_cast<T**>(buffer.get());
-    for_each_image_part(g.batch, g.channels, threads,
-                        [&](index_t image, index_t channel, index_t channels, int worker) {
-        TensorView<T> part = contiguous_view(grad_input, extents, g.channels);
-        part.data += channel;
-        const RowAddresses<T*> addresses = source_rows<T>(part, nullptr);
-        T* plane = part.data + image * part.batch_stride;
-        for (index_t p = 0; p < g.input_pixels(); ++p) std::fill_n(plane + p * g.channels, channels, T(0));
-
-        T** targets = all_targets + worker * per_worker;
-        const index_t end = (image + 1) * map.pixels();
-        for (index_t first = image * map.pixels(); first < end; first += block) {
-            const index_t count = std::min(block, end - first);
-            addresses.gather(map, first, count, 0, map.taps(), targets, count);
-            for (index_t r = 0; r < count; ++r)
-                kernels<T>().scatter_add(targets + r, count, map.taps(),
-                                         grad_output + (first + r) * g.channels + channel, 0, channels,
-                                         scales.of<T>(first + r));
+    const std::optional<T> scale = common_scale<T>(g, divisor);
+    std::vector<T> same(kMostTargets, scale.value_or(T(0)));
+    // Otherwise the factors of the windows, as products of one for each axis.
+    std::array<std::vector<T>, kAxes> factors;
+    for (std::size_t i = 0; i < kAxes && !scale; ++i) {
+        for (index_t q = 0; q < g.axes[i].output; ++q)
+            factors[i].push_back(inverse<T>(divisor, counted(divisor, g.axes[i], q)));
+    }
+    for_each_line(grid, span_of, [&](const WindowLine& at, int worker) {
+        PoolLine<T> line = pool_line(at, grad_output, source.batch_stride, source.strides, {1, 1, 1});
+        line.target = targets.begin(at, worker);
+        line.target_step = g.channels;
+        if (scale) {
+            kernels<T>().average_line(line, same.data());
+        } else {
+            kernels<T>().weighted_line(line, {factors[0].data() + at.lines[0].first,
+                                              factors[1].data() + at.lines[1].first, factors[2].data()});
         }
+        targets.finish(at, worker);
     });
 }
 

@@ -1,43 +1,162 @@
-// How both poolings walk over their windows: forward by blocks of output rows, each with the addresses of
-// its windows gathered first; backward by images and channels, because windows may overlap and each task
-// has to own what it adds to.
+// How all poolings walk: over lines of targets, cut along the width and, where there are few lines, by channels.
+// Every target is computed whole inside one call of a kernel, so the cutting may look at the number of threads.
 #pragma once
 
 #include <algorithm>
+#include <vector>
 
+#include "core/arithmetic.h"
+#include "core/geometry.h"
 #include "core/isa.h"
 #include "core/memory.h"
-#include "core/row_map.h"
+#include "core/tensor.h"
 #include "core/threads.h"
 
 namespace fastconv {
 
-// Rows whose addresses are gathered at a time: few when windows are large (global pooling).
-inline index_t window_rows(const RowMap& map) { return std::clamp<index_t>(4096 / map.taps(), 1, 64); }
+constexpr index_t kMostTargets = 256;  // of a line, at a time
 
-// Calls visit(first row, rows, worker) for blocks of output rows, in parallel.
-template <class Visit>
-void for_each_window_block(const RowMap& map, int threads, const Visit& visit) {
-    const index_t block = window_rows(map);
-    parallel_for(ceil_div(map.rows(), block), threads, [&](index_t task, int worker) {
-        visit(task * block, std::min(block, map.rows() - task * block), worker);
+// What the window of output `q` meets along an axis, `dilation` apart; and how many positions that lie in [low, high).
+inline Span span_between(const Axis& axis, index_t q, index_t low, index_t high) {
+    const index_t start = q * axis.stride - axis.pad_before;
+    const index_t first = start < low ? ceil_div(low - start, axis.dilation) : 0;
+    const index_t last = high > start ? std::min(ceil_div(high - start, axis.dilation), axis.kernel) : 0;
+    if (last <= first) return {0, 0};
+    return {start + first * axis.dilation, last - first};
+}
+
+inline Span input_span(const Axis& axis, index_t q) { return span_between(axis, q, 0, axis.input); }
+
+// The outputs whose windows hold position p of the input, for windows without dilation.
+inline Span output_span(const Axis& axis, index_t p) {
+    const index_t reach = p + axis.pad_before;  // from the start of window 0
+    const index_t first = reach < axis.kernel ? 0 : (reach - axis.kernel) / axis.stride + 1;
+    const index_t last = std::min(reach / axis.stride + 1, axis.output);
+    if (last <= first) return {0, 0};
+    return {first, last - first};
+}
+
+// A piece of a line of targets.
+struct WindowLine {
+    index_t image, depth, height;  // which line
+    index_t first, targets;        // which of its pixels
+    index_t channel, channels;
+    std::array<Span, 2> lines;  // the source's, along depth and height
+    const Span* spans;          // and its pixels, for each target
+};
+
+// The targets of a call, and how they are cut.
+struct LineGrid {
+    LineGrid(index_t images, const std::array<index_t, kAxes>& target_extents, index_t all_channels,
+             index_t element_bytes, double work)
+        : batch(images), extents(target_extents), channels(all_channels) {
+        lines = batch * extents[0] * extents[1];
+        // A kernel's targets stay in L1 until they are streamed.
+        constexpr index_t kBytes = 8192;
+        targets = std::clamp<index_t>(kBytes / std::max<index_t>(channels * element_bytes, 1), 8, kMostTargets);
+        pieces = ceil_div(extents[2], targets);
+        threads = worthwhile_threads(work, lines * pieces * ceil_div(channels, kLeastChannels));
+        lines_per_task = std::clamp<index_t>(lines * pieces / (8 * threads), 1, 16);
+        const index_t missing = ceil_div(4 * threads, std::max<index_t>(lines * pieces, 1));
+        part = threads == 1 ? channels : round_up(ceil_div(channels, missing), kLeastChannels);
+        part = std::min(part, channels);
+    }
+
+    bool whole_pixels() const { return part == channels; }
+    index_t line_of(const WindowLine& at) const { return (at.image * extents[0] + at.depth) * extents[1] + at.height; }
+    // Where the first target's first channel is, in elements.
+    index_t offset_of(const WindowLine& at) const {
+        return (line_of(at) * extents[2] + at.first) * channels + at.channel;
+    }
+
+    static constexpr index_t kLeastChannels = 64;
+    index_t batch;
+    std::array<index_t, kAxes> extents;
+    index_t channels;
+    index_t lines, pieces, targets, lines_per_task, part;
+    int threads;
+};
+
+// Calls visit(line, worker) for every piece of every line of targets, in parallel. span_of(axis, position) is what a
+// target meets.
+template <class SpanOf, class Visit>
+void for_each_line(const LineGrid& grid, const SpanOf& span_of, const Visit& visit) {
+    if (grid.lines * grid.extents[2] * grid.channels == 0) return;
+    const index_t parts = ceil_div(grid.channels, grid.part);
+    const index_t blocks = ceil_div(grid.lines, grid.lines_per_task);
+    parallel_for(blocks * grid.pieces * parts, grid.threads, [&](index_t task, int worker) {
+        WindowLine at;
+        at.channel = task % parts * grid.part;
+        at.channels = std::min(grid.part, grid.channels - at.channel);
+        at.first = task / parts % grid.pieces * grid.targets;
+        at.targets = std::min(grid.targets, grid.extents[2] - at.first);
+        std::array<Span, kMostTargets> spans;
+        for (index_t q = 0; q < at.targets; ++q)
+            spans[static_cast<std::size_t>(q)] = span_of(std::size_t{2}, at.first + q);
+        at.spans = spans.data();
+
+        const index_t begin = task / parts / grid.pieces * grid.lines_per_task;
+        const index_t end = std::min(begin + grid.lines_per_task, grid.lines);
+        for (index_t line = begin; line < end; ++line) {
+            at.height = line % grid.extents[1];
+            at.depth = line / grid.extents[1] % grid.extents[0];
+            at.image = line / grid.extents[1] / grid.extents[0];
+            at.lines = {span_of(std::size_t{0}, at.depth), span_of(std::size_t{1}, at.height)};
+            visit(at, worker);
+        }
     });
 }
 
-inline int window_threads(const RowMap& map, index_t channels) {
-    const double work = 2.0 * static_cast<double>(map.rows() * channels) * static_cast<double>(map.taps());
-    return worthwhile_threads(work, map.rows());
+// What a kernel is told of a piece: `data` is the source, and `steps` are its strides from pixel to pixel.
+template <class T>
+PoolLine<T> pool_line(const WindowLine& at, const T* data, index_t batch_stride,
+                      const std::array<index_t, kAxes>& strides, const std::array<index_t, kAxes>& dilation) {
+    PoolLine<T> line;
+    line.source =
+        data + at.image * batch_stride + at.lines[0].first * strides[0] + at.lines[1].first * strides[1] + at.channel;
+    line.depth = at.lines[0].count;
+    line.height = at.lines[1].count;
+    line.depth_step = dilation[0] * strides[0];
+    line.height_step = dilation[1] * strides[1];
+    line.pixel_step = strides[2];
+    line.tap_step = dilation[2];
+    line.spans = at.spans;
+    line.targets = at.targets;
+    line.channels = at.channels;
+    return line;
 }
 
-// Calls visit(image, first channel, channels, worker), in parallel.
-template <class Visit>
-void for_each_image_part(index_t batch, index_t channels, int threads, const Visit& visit) {
-    constexpr index_t kChannels = 64;
-    const index_t chunks = ceil_div(channels, kChannels);
-    parallel_for(batch * chunks, threads, [&](index_t task, int worker) {
-        const index_t channel = task % chunks * kChannels;
-        visit(task / chunks, channel, std::min(kChannels, channels - channel), worker);
-    });
-}
+// Targets larger than this are written past the caches: nothing of them would be left there.
+constexpr index_t kStreamedBytes = index_t{4} << 20;
+
+// Where a kernel writes a piece of a line, and the way from there to the array: the array itself, or where that is
+// large, a scratch line that is then copied past the caches.
+template <class T>
+class Targets {
+  public:
+    Targets(const LineGrid& grid, T* array) : grid_(grid), array_(array) {
+        const index_t bytes = grid.lines * grid.extents[2] * grid.channels * static_cast<index_t>(sizeof(T));
+        if (array == nullptr || bytes < kStreamedBytes || !grid.whole_pixels()) return;
+        piece_ = round_up(grid.targets * grid.channels, kAlignment / static_cast<index_t>(sizeof(T)));
+        scratch_.reset(take_buffer(static_cast<std::size_t>(grid.threads * piece_) * sizeof(T)));
+    }
+
+    T* begin(const WindowLine& at, int worker) const {
+        if (scratch_) return static_cast<T*>(scratch_.get()) + worker * piece_;
+        return array_ == nullptr ? nullptr : array_ + grid_.offset_of(at);
+    }
+
+    void finish(const WindowLine& at, int worker) const {
+        if (!scratch_) return;
+        kernels<float>().stream(begin(at, worker), at.targets * grid_.channels * static_cast<index_t>(sizeof(T)),
+                                array_ + grid_.offset_of(at));
+    }
+
+  private:
+    const LineGrid& grid_;
+    T* array_;
+    index_t piece_ = 0;
+    Buffer scratch_;
+};
 
 }  // namespace fastconv
