@@ -19,6 +19,11 @@ constexpr index_t kTasks = 32;
 constexpr index_t kFewestRowsPerSlice = 512;
 constexpr index_t kMostPartialSums = index_t{1} << 22;  // values: 16 MB of float32
 constexpr index_t kColumns = 512;
+// A few channels of 256 rows touch a cache line of each row, and rows a power of two apart share a few sets of the
+// cache. Where enough columns meet them, channels are laid out side by side first: 96 of 256 rows are 96 KB of L2.
+constexpr index_t kPackedChannels = 96;
+constexpr index_t kFewestColumnsToPack = 48;
+constexpr index_t kManyColumns = 128, kManyChannels = 96;
 
 // Slices of rows with sums of their own while these are small; else, and beyond that, parts of the
 // (tap, channel) rows of the result, and its columns, with nothing to add up afterwards.
@@ -29,6 +34,7 @@ struct Plan {
     index_t columns_per_segment, segments_per_group, segments, segments_per_task, segment_tasks;
     index_t padded_columns;
     bool narrow;  // vectors run along the channels of the source
+    bool packs;   // the channels of the source are laid out anew for the kernel
     int threads;
 
     index_t tasks() const { return slices * parts * segment_tasks; }
@@ -43,25 +49,29 @@ Plan make_plan(const OuterProduct<T>& product, const Kernels<T>& kernels) {
     plan.result_size = plan.result_rows * product.groups * product.columns;
 
     plan.narrow = is_narrow(product.depth, product.columns, kernels.vector_width);
+    plan.packs = product.columns >= kManyColumns ||
+                 (product.columns >= kFewestColumnsToPack && product.source.tensor.channels >= kManyChannels);
 
     const index_t affordable = kMostPartialSums / std::max<index_t>(plan.result_size, 1);
     plan.slices = std::clamp<index_t>(std::min(plan.rows / kFewestRowsPerSlice, affordable), 1, kTasks);
     plan.rows_per_slice = ceil_div(plan.rows, plan.slices);
 
+    // Parts change no bit, so there are only as many as the threads need: each packs the right-hand side for itself.
+    const double operations = 2.0 * static_cast<double>(plan.rows) * static_cast<double>(plan.result_size);
+    const index_t tasks = 4 * worthwhile_threads(operations, kTasks / 4);
     const index_t most_parts = ceil_div(plan.result_rows, 8 * kernels.row_tile);
-    plan.parts = std::min(ceil_div(kTasks, plan.slices), most_parts);
+    plan.parts = std::min(ceil_div(tasks, plan.slices), most_parts);
     plan.result_rows_per_part = ceil_div(plan.result_rows, plan.parts);
     plan.parts = ceil_div(plan.result_rows, plan.result_rows_per_part);
 
     plan.columns_per_segment = std::min(kColumns, product.columns);
     plan.segments_per_group = ceil_div(product.columns, plan.columns_per_segment);
     plan.segments = product.groups * plan.segments_per_group;
-    const index_t splits = std::min(ceil_div(kTasks, plan.slices * plan.parts), plan.segments);
+    const index_t splits = std::min(ceil_div(tasks, plan.slices * plan.parts), plan.segments);
     plan.segments_per_task = ceil_div(plan.segments, splits);
     plan.segment_tasks = ceil_div(plan.segments, plan.segments_per_task);
     plan.padded_columns = round_up(plan.columns_per_segment, kernels.vector_width);
 
-    const double operations = 2.0 * static_cast<double>(plan.rows) * static_cast<double>(plan.result_size);
     plan.threads = worthwhile_threads(operations, plan.tasks());
     return plan;
 }
@@ -73,6 +83,7 @@ struct Workspace {
     T* panels;          // per worker: kRows rows of the right-hand side, segment by segment
     const T** sources;  // per worker: kTaps x kRows pointers
     T* copies;          // per worker: rows that reach into the padding
+    T* packed;          // per worker: kRows rows of kPackedChannels
     index_t copies_per_worker;
     index_t panels_per_worker;
 };
@@ -87,6 +98,7 @@ Workspace<T> carve(Arena& arena, const OuterProduct<T>& product, const Plan& pla
     workspace.sources = arena.take<const T*>(plan.threads * kTaps * kRows);
     workspace.copies_per_worker = product.source.scratch_size(kRows, std::min(kTaps, plan.taps));
     workspace.copies = arena.take<T>(plan.threads * workspace.copies_per_worker);
+    workspace.packed = arena.take<T>(plan.packs ? plan.threads * kRows * kPackedChannels : 0);
     return workspace;
 }
 
@@ -154,15 +166,34 @@ struct Sum {
     }
 
     // One tap's share of the part: some channels of the source against all columns of the part.
-    void add_tap(const Part& part, index_t tap, const T* const* sources, index_t rows, const T* panels,
+    void add_tap(const Part& part, index_t tap, const T* const* sources, index_t rows, const T* panels, T* packed,
                  const Sums& sums) const {
         const index_t first = std::max(part.first_result - tap * product.depth, index_t{0});
         const index_t last = std::min(part.last_result - tap * product.depth, product.depth);
+        const index_t step = plan.packs ? kPackedChannels : last - first;
         const auto add = plan.narrow ? kernels.add_outer_products_narrow : kernels.add_outer_products;
-        for (index_t s = part.first_segment; s < part.last_segment; ++s, panels += kRows * plan.padded_columns) {
-            const Segment segment = segment_at(s);
-            add({sources, rows, segment.group * product.depth + first, last - first, panels, segment.columns,
-                 sums.row(tap * product.depth + first) + segment.column, sums.pitch});
+        for (index_t channel = first; channel < last; channel += step) {
+            const index_t channels = std::min(step, last - channel);
+            const T* panel = panels;
+            index_t group = -1;  // whose channels are packed
+            for (index_t s = part.first_segment; s < part.last_segment; ++s, panel += kRows * plan.padded_columns) {
+                const Segment segment = segment_at(s);
+                OuterBlock<T> block{sources,
+                                    nullptr,
+                                    rows,
+                                    segment.group * product.depth + channel,
+                                    channels,
+                                    panel,
+                                    segment.columns,
+                                    sums.row(tap * product.depth + channel) + segment.column,
+                                    sums.pitch};
+                if (plan.packs) {
+                    if (segment.group != group) kernels.pack_channels(block, packed);
+                    group = segment.group;
+                    block.packed = packed;
+                }
+                add(block);
+            }
         }
     }
 
@@ -172,6 +203,7 @@ struct Sum {
         T* panels = workspace.panels + worker * workspace.panels_per_worker;
         const T** sources = workspace.sources + worker * kTaps * kRows;
         T* copies = workspace.copies + worker * workspace.copies_per_worker;
+        T* packed = workspace.packed + worker * kRows * kPackedChannels;
         const index_t first_tap = part.first_result / product.depth;
         const index_t last_tap = ceil_div(part.last_result, product.depth);
 
@@ -182,7 +214,8 @@ struct Sum {
             for (index_t tap = first_tap; tap < last_tap; tap += kTaps) {
                 const index_t taps = std::min(kTaps, last_tap - tap);
                 product.source.gather(row, rows, tap, taps, workspace.zeros, copies, sources);
-                for (index_t t = 0; t < taps; ++t) add_tap(part, tap + t, sources + t * rows, rows, panels, sums);
+                for (index_t t = 0; t < taps; ++t)
+                    add_tap(part, tap + t, sources + t * rows, rows, panels, packed, sums);
             }
         }
     }

@@ -239,7 +239,7 @@ void multiply_rows(const RowBlock<T>& block) noexcept {
 }
 
 // Here the rows of the tile are neighbouring channels of one source row: one pointer per step.
-template <class T, int Rows, int Vectors>
+template <class T, int Rows, int Vectors, bool Packed>
 void outer_tile(const OuterBlock<T>& block, index_t channel, index_t column, const T* panel) {
     const index_t columns = smaller(block.columns - column, Vectors * kLanes<T>);
     T* sums = block.sums + channel * block.pitch + column;
@@ -249,25 +249,34 @@ void outer_tile(const OuterBlock<T>& block, index_t channel, index_t column, con
     Tile<T, Rows, Vectors> tile;
     tile.load_from(target, columns);
     const index_t at = block.offset + channel;
+    const T* packed = Packed ? block.packed + channel * block.rows : nullptr;
     for (index_t row = 0; row < block.rows; ++row, panel += Vectors * kLanes<T>) {
         const T* left[Rows];
+        const T* source = Packed ? packed + row * Rows : block.sources[row] + at;
 #pragma GCC unroll 16
-        for (int r = 0; r < Rows; ++r) left[r] = block.sources[row] + r;
-        tile.add_products(left, at, panel);
+        for (int r = 0; r < Rows; ++r) left[r] = source + r;
+        tile.add_products(left, 0, panel);
     }
     tile.store_to(target, columns);
 }
 
-template <class T, int Rows, int Vectors>
-FASTCONV_INLINE void outer_last_channels(const OuterBlock<T>& block, index_t channel, index_t column, const T* panel) {
-    if constexpr (Rows > 0) {
-        if (block.depth - channel == Rows) {
-            outer_tile<T, Rows, Vectors>(block, channel, column, panel);
-        } else {
-            outer_last_channels<T, Rows - 1, Vectors>(block, channel, column, panel);
-        }
-    }
+// Calls visit(rows of the tile as a compile-time constant, first channel) for tile after tile of channels.
+template <class Visit, int Rows = kRows>
+FASTCONV_INLINE void for_each_channel_tile(index_t depth, index_t channel, const Visit& visit) {
+    for (; channel + Rows <= depth; channel += Rows) visit.template operator()<Rows>(channel);
+    if constexpr (Rows > 1) for_each_channel_tile<Visit, Rows - 1>(depth, channel, visit);
 }
+
+template <class T, int Vectors, bool Packed>
+struct OuterTileVisit {
+    const OuterBlock<T>& block;
+    index_t column;
+    const T* panel;
+    template <int Rows>
+    FASTCONV_INLINE void operator()(index_t channel) const {
+        outer_tile<T, Rows, Vectors, Packed>(block, channel, column, panel);
+    }
+};
 
 template <class T>
 struct OuterVisit {
@@ -275,16 +284,37 @@ struct OuterVisit {
     template <int Vectors>
     FASTCONV_INLINE void operator()(index_t column, index_t offset) const {
         const T* panel = block.panels + offset;
-        index_t channel = 0;
-        for (; channel + kRows <= block.depth; channel += kRows)
-            outer_tile<T, kRows, Vectors>(block, channel, column, panel);
-        outer_last_channels<T, kRows - 1, Vectors>(block, channel, column, panel);
+        if (block.packed == nullptr) {
+            for_each_channel_tile(block.depth, 0, OuterTileVisit<T, Vectors, false>{block, column, panel});
+        } else {
+            for_each_channel_tile(block.depth, 0, OuterTileVisit<T, Vectors, true>{block, column, panel});
+        }
     }
 };
 
 template <class T>
 void add_outer_products(const OuterBlock<T>& block) noexcept {
     for_each_panel<T>(block.columns, block.rows, OuterVisit<T>{block});
+}
+
+template <class T>
+struct PackChannelsVisit {
+    const OuterBlock<T>& block;
+    T* target;
+    template <int Rows>
+    FASTCONV_INLINE void operator()(index_t channel) const {
+        T* to = target + channel * block.rows;
+        for (index_t row = 0; row < block.rows; ++row, to += Rows) {
+            const T* from = block.sources[row] + block.offset + channel;
+#pragma GCC unroll 16
+            for (int r = 0; r < Rows; ++r) to[r] = from[r];
+        }
+    }
+};
+
+template <class T>
+void pack_channels(const OuterBlock<T>& block, T* target) noexcept {
+    for_each_channel_tile(block.depth, 0, PackChannelsVisit<T>{block, target});
 }
 
 template <class T>

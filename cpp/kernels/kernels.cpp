@@ -23,6 +23,7 @@ constexpr Kernels<T> make_table() {
         pack_panels<T>,
         multiply_rows<T>,
         add_outer_products<T>,
+        pack_channels<T>,
         multiply_rows_narrow<T>,
         add_outer_products_narrow<T>,
         add_rows<T>,

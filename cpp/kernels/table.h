@@ -24,7 +24,7 @@ struct RowBlock {
     index_t columns;
     T* const* targets;  // targets[row] + target_offset: where the columns of a row go
     index_t target_offset;
-    const T* bias;  // columns values, or null for zero; read only when not accumulating
+    const T* bias;   // columns values, or null for zero; read only when not accumulating
     const T* zeros;  // a source row that is this one needn't be multiplied
     bool accumulate;
     bool relu;
@@ -34,6 +34,7 @@ struct RowBlock {
 template <class T>
 struct OuterBlock {
     const T* const* sources;
+    const T* packed;  // or the same values, laid out by pack_channels; null where they are read in place
     index_t rows;
     index_t offset, depth;
     const T* panels;  // rows rows, packed by pack_panels
@@ -168,6 +169,8 @@ struct Kernels {
     void (*pack_panels)(const PackBlock<T>&) noexcept;
     void (*multiply_rows)(const RowBlock<T>&) noexcept;
     void (*add_outer_products)(const OuterBlock<T>&) noexcept;
+    // target = the channels of the rows of an outer product, row_tile of them at a time, row by row
+    void (*pack_channels)(const OuterBlock<T>&, T* target) noexcept;
     // At most kNarrowColumns columns. The second takes panels of one vector.
     void (*multiply_rows_narrow)(const RowBlock<T>&) noexcept;
     void (*add_outer_products_narrow)(const OuterBlock<T>&) noexcept;
