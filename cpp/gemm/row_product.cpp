@@ -18,6 +18,7 @@ constexpr index_t kNarrowDepth = 1024;  // of a few columns
 constexpr index_t kRows = 144;
 constexpr index_t kFewestRows = 24;
 constexpr index_t kColumns = 512;
+constexpr index_t kFewRowBlocks = 2, kLateColumns = 4;  // panels of late packing: with 256 rows they are 64 KB of L2
 
 // How a product is cut. Every target value is computed in one task, its sum in the order of the
 // reduction; so none of this changes a bit of the result.
@@ -28,10 +29,12 @@ struct Plan {
     index_t columns_per_segment, segments_per_group, segments;  // a segment is some columns of one group
     index_t padded_columns, padded_reduction;                   // of a segment
     bool narrow;                                                // vectors run along the rows
+    bool packs_late;                                            // each task packs its panels itself, block by block
     index_t segments_per_task, segment_tasks;
     int threads;
 
     index_t tasks() const { return row_blocks * segment_tasks; }
+    index_t late_panels() const { return taps_per_block * depth_per_block * padded_columns; }
 };
 
 template <class T>
@@ -61,15 +64,19 @@ Plan make_plan(const RowProduct<T>& product, const Kernels<T>& kernels) {
                               static_cast<double>(product.columns * product.groups);
     const int threads = worthwhile_threads(operations, plan.rows * product.groups * product.columns);
     const index_t wanted = threads > 1 ? 4 * threads : 1;
-    const index_t rows_wanted = std::clamp(ceil_div(plan.rows, wanted), kFewestRows, kRows);
+    // With few rows the matrix is the larger part: it is cut by columns, and packed where it is used.
+    const index_t few_blocks = ceil_div(plan.rows, kRows);
+    const index_t panels = product.groups * ceil_div(product.columns, kernels.panel_width);
+    plan.packs_late = !plan.narrow && few_blocks <= kFewRowBlocks && panels * few_blocks >= wanted;
+    const index_t rows_wanted = plan.packs_late ? kRows : std::clamp(ceil_div(plan.rows, wanted), kFewestRows, kRows);
     plan.row_blocks = std::max<index_t>(ceil_div(plan.rows, rows_wanted), 1);
     plan.rows_per_block = round_up(std::max<index_t>(ceil_div(plan.rows, plan.row_blocks), 1), kernels.row_tile);
     plan.row_blocks = ceil_div(plan.rows, plan.rows_per_block);
 
     const index_t splits = plan.row_blocks > 0 ? ceil_div(wanted, plan.row_blocks) : 1;
     const index_t group_splits = ceil_div(splits, product.groups);
-    plan.columns_per_segment =
-        std::min(kColumns, round_up(ceil_div(product.columns, group_splits), kernels.panel_width));
+    plan.columns_per_segment = std::min(plan.packs_late ? kLateColumns * kernels.panel_width : kColumns,
+                                        round_up(ceil_div(product.columns, group_splits), kernels.panel_width));
     plan.columns_per_segment = std::min(plan.columns_per_segment, product.columns);
     plan.segments_per_group = ceil_div(product.columns, plan.columns_per_segment);
     plan.segments = product.groups * plan.segments_per_group;
@@ -106,7 +113,7 @@ Block block_at(const RowProduct<T>& product, const Plan& plan, index_t block) {
 
 template <class T>
 struct Workspace {
-    T* panels;          // segment by segment, block by block
+    T* panels;          // segment by segment, block by block; or per worker those of one block
     T* zeros;           // the row that stands for padding
     const T** sources;  // per worker: pointers to the rows of a block, tap by tap
     T* copies;          // per worker: rows that reach into the padding
@@ -116,7 +123,8 @@ struct Workspace {
 template <class T>
 Workspace<T> carve(Arena& arena, const RowProduct<T>& product, const Plan& plan) {
     Workspace<T> workspace;
-    workspace.panels = arena.take<T>(plan.segments * plan.padded_reduction * plan.padded_columns);
+    workspace.panels = arena.take<T>(plan.packs_late ? plan.threads * plan.late_panels()
+                                                     : plan.segments * plan.padded_reduction * plan.padded_columns);
     workspace.zeros = arena.take<T>(product.groups * product.depth);
     workspace.sources = arena.take<const T*>(plan.threads * plan.taps_per_block * plan.rows_per_block);
     workspace.copies =
@@ -170,18 +178,24 @@ void pack_tap(const RowProduct<T>& product, const Plan& plan, const Kernels<T>& 
 }
 
 template <class T>
+void pack_block(const RowProduct<T>& product, const Plan& plan, const Kernels<T>& kernels, index_t segment,
+                const Block& block, T* panels) {
+    const Segment columns = segment_at(product, plan, segment);
+    if (plan.narrow)
+        std::fill_n(panels, block.taps * columns.columns * round_up(block.depth, kernels.vector_width), T(0));
+    for (index_t t = 0; t < block.taps; ++t) pack_tap(product, plan, kernels, columns, block, t, panels);
+}
+
+template <class T>
 void pack_weight(const RowProduct<T>& product, const Plan& plan, const Workspace<T>& workspace,
                  const Kernels<T>& kernels) {
     const index_t tasks = plan.segments * plan.blocks;
     const double work = 4.0 * static_cast<double>(plan.segments * plan.reduction * plan.padded_columns);
     parallel_for(tasks, worthwhile_threads(work, tasks), [&](index_t task, int) {
-        const index_t index = task / plan.blocks;
-        const Segment segment = segment_at(product, plan, index);
+        const index_t segment = task / plan.blocks;
         const Block block = block_at(product, plan, task % plan.blocks);
-        T* panels = panels_of(workspace, product, plan, kernels, index, block);
-        if (plan.narrow)
-            std::fill_n(panels, block.taps * segment.columns * round_up(block.depth, kernels.vector_width), T(0));
-        for (index_t t = 0; t < block.taps; ++t) pack_tap(product, plan, kernels, segment, block, t, panels);
+        pack_block(product, plan, kernels, segment, block,
+                   panels_of(workspace, product, plan, kernels, segment, block));
     });
 }
 
@@ -203,7 +217,7 @@ void multiply(const RowProduct<T>& product) {
     Buffer buffer;
     const Workspace<T> workspace = carve_buffer(buffer, [&](Arena& arena) { return carve(arena, product, plan); });
     std::fill_n(workspace.zeros, product.groups * product.depth, T(0));
-    pack_weight(product, plan, workspace, table);
+    if (!plan.packs_late) pack_weight(product, plan, workspace, table);
 
     parallel_for(plan.tasks(), plan.threads, [&](index_t task, int worker) {
         const index_t first_row = task / plan.segment_tasks * plan.rows_per_block;
@@ -213,6 +227,7 @@ void multiply(const RowProduct<T>& product) {
         const T** sources = workspace.sources + worker * plan.taps_per_block * plan.rows_per_block;
         T* copies = workspace.copies + worker * product.source.scratch_size(plan.rows_per_block, plan.taps_per_block);
         T** targets = workspace.targets + worker * plan.rows_per_block;
+        T* late_panels = workspace.panels + worker * plan.late_panels();
         target_rows(product.source.map, product.target, first_row, rows, targets);
 
         for (index_t b = 0; b < plan.blocks; ++b) {
@@ -223,10 +238,16 @@ void multiply(const RowProduct<T>& product) {
                 const Segment segment = segment_at(product, plan, s);
                 const index_t column = segment.group * product.columns + segment.column;
                 const auto multiply_rows = plan.narrow ? table.multiply_rows_narrow : table.multiply_rows;
+                const T* panels = late_panels;
+                if (plan.packs_late) {
+                    pack_block(product, plan, table, s, block, late_panels);
+                } else {
+                    panels = panels_of(workspace, product, plan, table, s, block);
+                }
                 multiply_rows({sources, rows, rows, block.taps, segment.group * product.depth + block.channel,
-                               block.depth, panels_of(workspace, product, plan, table, s, block), segment.columns,
-                               targets, column, product.bias == nullptr ? nullptr : product.bias + column,
-                               workspace.zeros, b > 0, product.relu && b == plan.blocks - 1});
+                               block.depth, panels, segment.columns, targets, column,
+                               product.bias == nullptr ? nullptr : product.bias + column, workspace.zeros, b > 0,
+                               product.relu && b == plan.blocks - 1});
             }
         }
     });

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "kernels/table.h"
+#include "kernels/transpose.h"
 #include "kernels/vec.h"
 
 namespace fastconv {
@@ -36,6 +37,14 @@ template <class T, int Vectors>
 FASTCONV_INLINE void pack_panel(const PackBlock<T>& block, index_t column, T* panel) {
     constexpr index_t width = Vectors * kLanes<T>;
     const index_t columns = smaller(width, block.columns - column);
+    if (block.row_stride == 1 && block.column_stride != 1) {  // the matrix is stored transposed
+        T* target = panel + block.first_row * width;
+        copy_block<T>({block.source + column * block.column_stride, block.column_stride, 1, columns, block.rows, target,
+                       width, false});
+        for (index_t row = 0; row < block.rows && columns < width; ++row)
+            for (index_t k = columns; k < width; ++k) target[row * width + k] = 0;
+        return;
+    }
     for (index_t row = 0; row < block.rows; ++row) {
         const T* source = block.source + row * block.row_stride + column * block.column_stride;
         T* target = panel + (block.first_row + row) * width;
