@@ -22,14 +22,14 @@ constexpr index_t kColumns = 512;
 // A few channels of 256 rows touch a cache line of each row, and rows a power of two apart share a few sets of the
 // cache. Where enough columns meet them, channels are laid out side by side first: 96 of 256 rows are 96 KB of L2.
 constexpr index_t kPackedChannels = 96;
-constexpr index_t kFewestColumnsToPack = 48;
+constexpr index_t kFewestColumnsToPack = 24;
 constexpr index_t kManyColumns = 128, kManyChannels = 96;
 
 // Slices of rows with sums of their own while these are small; else, and beyond that, parts of the
 // (tap, channel) rows of the result, and its columns, with nothing to add up afterwards.
 struct Plan {
     index_t rows, taps, result_rows, result_size;
-    index_t slices, rows_per_slice;
+    index_t slices, rows_per_slice, rows_per_block;
     index_t parts, result_rows_per_part;
     index_t columns_per_segment, segments_per_group, segments, segments_per_task, segment_tasks;
     index_t padded_columns;
@@ -55,6 +55,7 @@ Plan make_plan(const OuterProduct<T>& product, const Kernels<T>& kernels) {
     const index_t affordable = kMostPartialSums / std::max<index_t>(plan.result_size, 1);
     plan.slices = std::clamp<index_t>(std::min(plan.rows / kFewestRowsPerSlice, affordable), 1, kTasks);
     plan.rows_per_slice = ceil_div(plan.rows, plan.slices);
+    plan.rows_per_block = ceil_div(plan.rows_per_slice, std::max<index_t>(ceil_div(plan.rows_per_slice, kRows), 1));
 
     // Parts change no bit, so there are only as many as the threads need: each packs the right-hand side for itself.
     const double operations = 2.0 * static_cast<double>(plan.rows) * static_cast<double>(plan.result_size);
@@ -208,8 +209,8 @@ struct Sum {
         const index_t last_tap = ceil_div(part.last_result, product.depth);
 
         clear(part, sums);
-        for (index_t row = part.first_row; row < part.last_row; row += kRows) {
-            const index_t rows = std::min(kRows, part.last_row - row);
+        for (index_t row = part.first_row; row < part.last_row; row += plan.rows_per_block) {
+            const index_t rows = std::min(plan.rows_per_block, part.last_row - row);
             pack(part, row, rows, panels);
             for (index_t tap = first_tap; tap < last_tap; tap += kTaps) {
                 const index_t taps = std::min(kTaps, last_tap - tap);

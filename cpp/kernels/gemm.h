@@ -294,7 +294,10 @@ struct OuterVisit {
     FASTCONV_INLINE void operator()(index_t column, index_t offset) const {
         const T* panel = block.panels + offset;
         if (block.packed == nullptr) {
-            for_each_channel_tile(block.depth, 0, OuterTileVisit<T, Vectors, false>{block, column, panel});
+            // With a single vector of columns a tile of twice the height keeps as many sums in flight.
+            constexpr int rows = Vectors == 1 ? 2 * kRows : kRows;
+            using Visit = OuterTileVisit<T, Vectors, false>;
+            for_each_channel_tile<Visit, rows>(block.depth, 0, Visit{block, column, panel});
         } else {
             for_each_channel_tile(block.depth, 0, OuterTileVisit<T, Vectors, true>{block, column, panel});
         }

@@ -15,15 +15,48 @@ namespace {
 constexpr int kNarrowSums = 12;
 constexpr int kNarrowRows = 8;
 
+// Of each chunk of 16 bytes, the sums of neighbouring lanes, those of a before those of b.
 template <class T>
-FASTCONV_INLINE T sum_lanes(Vec<T> value) {
-    T lanes[kLanes<T>];
-    store(lanes, value);
+FASTCONV_INLINE Vec<T> add_neighbours(Vec<T> a, Vec<T> b) {
+    if constexpr (sizeof(T) == 8)
+        return interleave_low(a, b) + interleave_high(a, b);
+    else if constexpr (kLanes<T> == 4)
+        return __builtin_shufflevector(a, b, 0, 2, 4, 6) + __builtin_shufflevector(a, b, 1, 3, 5, 7);
+    else if constexpr (kLanes<T> == 8)
+        return __builtin_shufflevector(a, b, 0, 2, 8, 10, 4, 6, 12, 14) +
+               __builtin_shufflevector(a, b, 1, 3, 9, 11, 5, 7, 13, 15);
+    else
+        return __builtin_shufflevector(a, b, 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30) +
+               __builtin_shufflevector(a, b, 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31);
+}
+
+// Lane i of each chunk of the result is the sum of that chunk of values[i]; what is missing counts as zero.
+template <class T, int Count, int Width = kChunk<T>>
+FASTCONV_INLINE Vec<T> add_chunks(const Vec<T>* values) {
+    if constexpr (Count <= 0) {
+        return Vec<T>{};
+    } else if constexpr (Width == 1) {
+        return values[0];
+    } else {
+        constexpr int half = Width / 2;
+        return add_neighbours<T>(add_chunks<T, (Count < half ? Count : half), half>(values),
+                                 add_chunks<T, Count - half, half>(values + half));
+    }
+}
+
+// sums[i] = the sum of all lanes of values[i], in a tree.
+template <class T, int Count>
+FASTCONV_INLINE void sum_lanes(const Vec<T>* values, T* sums) {
+    constexpr int chunk = kChunk<T>, count = Count < chunk ? Count : chunk;
+    T parts[kLanes<T>];
+    store(parts, add_chunks<T, count>(values));
+#pragma GCC unroll 4
+    for (int width = kLanes<T> / 2; width >= chunk; width /= 2)
 #pragma GCC unroll 8
-    for (index_t width = kLanes<T> / 2; width > 0; width /= 2)
-#pragma GCC unroll 16
-        for (index_t i = 0; i < width; ++i) lanes[i] += lanes[i + width];
-    return lanes[0];
+        for (int i = 0; i < width; ++i) parts[i] += parts[i + width];
+#pragma GCC unroll 4
+    for (int i = 0; i < count; ++i) sums[i] = parts[i];
+    if constexpr (Count > chunk) sum_lanes<T, Count - chunk>(values + chunk, sums + chunk);
 }
 
 // Loads `count` lanes where they are fewer than a vector.
@@ -80,13 +113,15 @@ void multiply_narrow_tile(const RowBlock<T>& block, index_t row) {
             tile.template add_products<true>(left, c, panel, padded, kLanes<T>);
         if (c < depth) tile.template add_products<false>(left, c, panel, padded, depth - c);
     }
+    T sums[Rows * Columns];
+    sum_lanes<T, Rows * Columns>(&tile.sums[0][0], sums);
 #pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) {
         T* target = block.targets[row + r] + block.target_offset;
 #pragma GCC unroll 8
         for (int k = 0; k < Columns; ++k) {
             const T start = block.accumulate ? target[k] : block.bias != nullptr ? block.bias[k] : 0;
-            const T sum = start + sum_lanes<T>(tile.sums[r][k]);
+            const T sum = start + sums[r * Columns + k];
             target[k] = block.relu && sum < 0 ? 0 : sum;
         }
     }
