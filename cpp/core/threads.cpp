@@ -10,6 +10,8 @@
 #include <string>
 #include <thread>
 
+#include "core/denormals.h"
+
 #if defined(_OPENMP)
 #include <omp.h>
 #endif
@@ -152,12 +154,17 @@ void detail::run_tasks(index_t tasks, int threads, void (*run)(const void*, inde
 #if defined(__unix__) || defined(__APPLE__)
         if (!pool_exists.exchange(true)) pthread_atfork(nullptr, nullptr, after_fork_in_child);
 #endif
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-        for (index_t task = 0; task < tasks; ++task) run(body, task, omp_get_thread_num());
+#pragma omp parallel num_threads(threads)
+        {
+            const FlushDenormals flush;
+#pragma omp for schedule(dynamic, 1) nowait
+            for (index_t task = 0; task < tasks; ++task) run(body, task, omp_get_thread_num());
+        }
         return;
     }
 #endif
     static_cast<void>(threads);
+    const FlushDenormals flush;
     for (index_t task = 0; task < tasks; ++task) run(body, task, 0);
 }
 

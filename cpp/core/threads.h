@@ -26,8 +26,9 @@ void run_tasks(index_t tasks, int threads, void (*run)(const void* body, index_t
 }
 
 // Runs body(task, worker) for every task in [0, tasks), with worker in [0, threads): scratch memory that
-// belongs to a worker is never shared. Bodies must not throw. In the child of a fork, where OpenMP's
-// threads no longer exist, everything runs on the calling thread.
+// belongs to a worker is never shared. Bodies must not throw. Denormals count as zero in them; all kernels
+// run in such bodies. In the child of a fork, where OpenMP's threads no longer exist, everything runs on the
+// calling thread.
 template <class Body>
 void parallel_for(index_t tasks, int threads, const Body& body) {
     detail::run_tasks(tasks, threads, [](const void* erased, index_t task, int worker) {
