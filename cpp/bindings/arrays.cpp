@@ -54,7 +54,21 @@ Extent extent_of(const py::array& array) {
 
 }  // namespace
 
-Shape shape_of(const py::array& array) { return Shape(array.shape(), array.shape() + array.ndim()); }
+Shape shape_of(const py::array& array) {
+    Shape shape;
+    shape.reserve(static_cast<std::size_t>(array.ndim()) + 1);  // room for a batch axis
+    shape.assign(array.shape(), array.shape() + array.ndim());
+    return shape;
+}
+
+Shape shape_of(const py::tuple& extents) {
+    Shape shape;
+    shape.reserve(extents.size() + 1);  // room for a batch axis
+    for (const py::handle extent : extents) shape.push_back(extent.cast<index_t>());
+    return shape;
+}
+
+bool is_contiguous(const py::array& array) { return is_aligned(array) && (array.flags() & py::array::c_style) != 0; }
 
 Shape batched_shape(Shape shape, int rank, bool& batched) {
     batched = static_cast<int>(shape.size()) != rank + 1;
@@ -96,6 +110,10 @@ void check_shape(const std::string& operation, const char* name, const py::array
          std::string(name) + " must have shape " + to_string(expected) + ", got " + to_string(shape_of(array)));
 }
 
+void check_extent(const std::string& operation, const char* name, const py::array& array, index_t expected) {
+    if (array.ndim() != 1 || array.shape(0) != expected) check_shape(operation, name, array, {expected});
+}
+
 template <class T>
 Copy<T>::Copy(const py::array& array) {
     if (array.ndim() > kMostCopyAxes || !is_addressable<T>(array)) {
@@ -119,7 +137,7 @@ Copy<T>::Copy(const py::array& array) {
 template <class T>
 Contiguous<T>::Contiguous(const std::string& operation, const char* name, const py::array& array) {
     check_same_dtype<T>(operation, name, array);
-    if (is_aligned(array) && (array.flags() & py::array::c_style) != 0) {
+    if (is_contiguous(array)) {
         array_ = array;
         data_ = static_cast<const T*>(array.data());
     } else {
@@ -152,8 +170,18 @@ template <class T>
 py::array_t<T> new_array(const std::string& operation, const Shape& shape) {
     const index_t size = checked_size(operation, shape);
     void* buffer = take_buffer(static_cast<std::size_t>(size) * sizeof(T));
-    const py::capsule owner(buffer, [](void* pointer) { give_back_buffer(pointer); });
-    return py::array_t<T>(shape, static_cast<const T*>(buffer), owner);
+    py::capsule owner(buffer, nullptr,
+                      [](PyObject* capsule) { give_back_buffer(PyCapsule_GetPointer(capsule, nullptr)); });
+    // By NumPy's own function: pybind11's constructor copies the shape and spells out the strides.
+    const py::detail::npy_api& api = py::detail::npy_api::get();
+    constexpr int kFlags = py::array::c_style | kAligned | py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+    PyObject* array =
+        api.PyArray_NewFromDescr_(api.PyArray_Type_, py::dtype::of<T>().release().ptr(), static_cast<int>(shape.size()),
+                                  shape.data(), nullptr, buffer, kFlags, nullptr);
+    if (array == nullptr) throw py::error_already_set();
+    auto result = py::reinterpret_steal<py::array_t<T>>(array);
+    if (api.PyArray_SetBaseObject_(array, owner.release().ptr()) != 0) throw py::error_already_set();
+    return result;
 }
 
 template <class T>
@@ -163,8 +191,7 @@ py::array_t<T> output_array(const std::string& operation, const Shape& shape, co
     const auto array = py::reinterpret_borrow<py::array>(out);
     check_same_dtype<T>(operation, "out", array);
     check_shape(operation, "out", array, shape);
-    if (!(array.flags() & py::array::c_style) || !is_aligned(array))
-        fail(operation, "out must be C-contiguous and aligned");
+    if (!is_contiguous(array)) fail(operation, "out must be C-contiguous and aligned");
     if (!array.writeable()) fail(operation, "out must be writable");
     const Extent target = extent_of(array);
     for (const py::handle input : inputs) {

@@ -19,6 +19,10 @@ namespace py = pybind11;
 constexpr int kAligned = py::detail::npy_api::NPY_ARRAY_ALIGNED_;
 
 Shape shape_of(const py::array& array);
+Shape shape_of(const py::tuple& extents);
+
+// Whether the array is C-contiguous and aligned.
+bool is_contiguous(const py::array& array);
 
 // The shape with a batch axis of one in front where the array lacks it; `batched` says which it was.
 Shape batched_shape(Shape shape, int rank, bool& batched);
@@ -81,6 +85,7 @@ class Activation {
     TensorView<const T> view_;
 };
 
+// Its contents are unspecified.
 template <class T>
 py::array_t<T> new_array(const std::string& operation, const Shape& shape);
 
@@ -93,6 +98,20 @@ py::array_t<T> computed_array(const std::string& operation, const Shape& shape, 
     fill(target);
     return array;
 }
+
+// A gradient to compute: a new array, or None and a null pointer where it isn't asked for.
+template <class T>
+struct Gradient {
+    Gradient(const std::string& operation, bool wanted, const Shape& shape) {
+        if (!wanted) return;
+        auto filled_later = new_array<T>(operation, shape);
+        data = filled_later.mutable_data();
+        array = std::move(filled_later);
+    }
+
+    py::object array = py::none();
+    T* data = nullptr;
+};
 
 // The array to fill: a new one, or `out` once it has proved to be C-contiguous, writable, of this shape and
 // dtype, and apart from all inputs.
@@ -107,5 +126,8 @@ Shape without_batch(Shape shape, bool batched);
 bool parse_relu(const std::string& operation, const std::optional<std::string>& activation);
 
 void check_shape(const std::string& operation, const char* name, const py::array& array, const Shape& expected);
+
+// The same for an array with one axis.
+void check_extent(const std::string& operation, const char* name, const py::array& array, index_t expected);
 
 }  // namespace fastconv

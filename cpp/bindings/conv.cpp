@@ -22,7 +22,7 @@ py::array forward(const py::array& input, const py::array& weight, const std::op
         const Contiguous<T> matrix(operation, "weight", weight);
         Contiguous<T> offset;
         if (bias) {
-            check_shape(operation, "bias", *bias, {geometry.out_channels});
+            check_extent(operation, "bias", *bias, geometry.out_channels);
             offset = Contiguous<T>(operation, "bias", *bias);
         }
         const bool relu = parse_relu(operation, activation);
@@ -54,22 +54,18 @@ py::tuple backward(const py::array& grad_output, const py::array& input, const p
         for (const Pass pass : {Pass::kBackwardInput, Pass::kBackwardWeight})
             select<T>(operation, algorithm, geometry, pass);
 
-        py::object grad_input = py::none(), grad_weight = py::none(), grad_bias = py::none();
-        if (with_input) {
-            grad_input = computed_array<T>(operation, shape_of(input), [&](T* target) {
-                conv_backward_input<T>(request, geometry, {gradient.data(), matrix.data(), target});
-            });
+        const Gradient<T> grad_input(operation, with_input, shape_of(input));
+        const Gradient<T> grad_weight(operation, with_weight, shape_of(weight));
+        const Gradient<T> grad_bias(operation, with_bias, {geometry.out_channels});
+        {
+            const py::gil_scoped_release nogil;
+            if (with_input)
+                conv_backward_input<T>(request, geometry, {gradient.data(), matrix.data(), grad_input.data});
+            if (with_weight)
+                conv_backward_weight<T>(request, geometry, {gradient.data(), source.view(), grad_weight.data});
+            if (with_bias) conv_backward_bias<T>(geometry, gradient.data(), grad_bias.data);
         }
-        if (with_weight) {
-            grad_weight = computed_array<T>(operation, shape_of(weight), [&](T* target) {
-                conv_backward_weight<T>(request, geometry, {gradient.data(), source.view(), target});
-            });
-        }
-        if (with_bias) {
-            grad_bias = computed_array<T>(operation, {geometry.out_channels},
-                                          [&](T* target) { conv_backward_bias<T>(geometry, gradient.data(), target); });
-        }
-        return py::make_tuple(grad_input, grad_weight, grad_bias);
+        return py::make_tuple(grad_input.array, grad_weight.array, grad_bias.array);
     });
 }
 

@@ -38,7 +38,7 @@ py::array forward(const py::array& input, const py::array& weight, const std::op
         const Contiguous<T> matrix(kForward, "weight", weight);
         Contiguous<T> offset;
         if (bias) {
-            check_shape(kForward, "bias", *bias, {geometry.out_features});
+            check_extent(kForward, "bias", *bias, geometry.out_features);
             offset = Contiguous<T>(kForward, "bias", *bias);
         }
         const bool relu = parse_relu(kForward, activation);
@@ -60,23 +60,16 @@ py::tuple backward(const py::array& grad_output, const py::array& input, const p
         const Contiguous<T> gradient(kBackward, "grad_output", grad_output);
         const Contiguous<T> source(kBackward, "input", input);
         const Contiguous<T> matrix(kBackward, "weight", weight);
-        py::object grad_input = py::none(), grad_weight = py::none(), grad_bias = py::none();
-        if (with_input) {
-            grad_input = computed_array<T>(kBackward, shape_of(input), [&](T* target) {
-                linear_backward_input<T>(geometry, gradient.data(), matrix.data(), target);
-            });
+        const Gradient<T> grad_input(kBackward, with_input, shape_of(input));
+        const Gradient<T> grad_weight(kBackward, with_weight, shape_of(weight));
+        const Gradient<T> grad_bias(kBackward, with_bias, {geometry.out_features});
+        {
+            const py::gil_scoped_release nogil;
+            if (with_input) linear_backward_input<T>(geometry, gradient.data(), matrix.data(), grad_input.data);
+            if (with_weight) linear_backward_weight<T>(geometry, gradient.data(), source.data(), grad_weight.data);
+            if (with_bias) linear_backward_bias<T>(geometry, gradient.data(), grad_bias.data);
         }
-        if (with_weight) {
-            grad_weight = computed_array<T>(kBackward, shape_of(weight), [&](T* target) {
-                linear_backward_weight<T>(geometry, gradient.data(), source.data(), target);
-            });
-        }
-        if (with_bias) {
-            grad_bias = computed_array<T>(kBackward, {geometry.out_features}, [&](T* target) {
-                linear_backward_bias<T>(geometry, gradient.data(), target);
-            });
-        }
-        return py::make_tuple(grad_input, grad_weight, grad_bias);
+        return py::make_tuple(grad_input.array, grad_weight.array, grad_bias.array);
     });
 }
 

@@ -8,14 +8,13 @@
 namespace fastconv {
 namespace {
 
-py::object max_forward(const py::array& input, const Shape& kernel, const Sliding& sliding, bool return_indices,
-                       const py::object& out) {
-    const std::string& operation = sliding.operation;
+py::object max_forward(const py::array& input, const PoolWindow& window, bool return_indices, const py::object& out) {
+    const std::string& operation = window.operation;
     return dispatch(operation, "input", input, [&](auto type) -> py::object {
         using T = decltype(type);
         bool batched;
-        const PoolGeometry geometry(sliding, batched_shape(shape_of(input), sliding.rank, batched), kernel);
-        const Activation<T> source(operation, "input", input, sliding.rank, batched);
+        const PoolGeometry geometry(window, batched_shape(shape_of(input), window.rank, batched));
+        const Activation<T> source(operation, "input", input, window.rank, batched);
         const Shape shape = without_batch(geometry.output_shape(), batched);
         py::array_t<T> output = output_array<T>(operation, shape, out, {input});
         py::object indices;
@@ -35,29 +34,34 @@ py::object max_forward(const py::array& input, const Shape& kernel, const Slidin
     });
 }
 
-py::array max_backward(const py::array& grad_output, const py::array& indices, const Shape& input_shape,
-                       const Shape& kernel, const Sliding& sliding) {
-    const std::string& operation = sliding.operation;
+py::array_t<index_t> contiguous_indices(const std::string& operation, const py::array& indices) {
+    if (!py::isinstance<py::array_t<index_t>>(indices)) {
+        throw py::type_error(operation + ": indices must be int64, got " +
+                             std::string(py::str(static_cast<py::handle>(indices.dtype()))));
+    }
+    if (is_contiguous(indices)) return py::reinterpret_borrow<py::array_t<index_t>>(indices);
+    return py::array_t<index_t, py::array::c_style | kAligned>(indices);
+}
+
+py::array max_backward(const py::array& grad_output, const py::array& indices, const py::tuple& input_extents,
+                       const PoolWindow& window) {
+    const std::string& operation = window.operation;
     return dispatch(operation, "grad_output", grad_output, [&](auto type) -> py::array {
         using T = decltype(type);
+        const Shape input_shape = shape_of(input_extents);
         bool batched;
-        const PoolGeometry geometry(sliding, batched_shape(input_shape, sliding.rank, batched), kernel);
+        const PoolGeometry geometry(window, batched_shape(input_shape, window.rank, batched));
         const Shape shape = without_batch(geometry.output_shape(), batched);
         check_shape(operation, "grad_output", grad_output, shape);
         check_shape(operation, "indices", indices, shape);
-        if (!py::isinstance<py::array_t<index_t>>(indices)) {
-            throw py::type_error(operation + ": indices must be int64, got " +
-                                 std::string(py::str(static_cast<py::handle>(indices.dtype()))));
-        }
-        const auto positions = py::array_t<index_t, py::array::c_style | kAligned>(indices);
+        const auto positions = contiguous_indices(operation, indices);
         const Contiguous<T> gradient(operation, "grad_output", grad_output);
         auto grad_input = new_array<T>(operation, input_shape);
         T* target = grad_input.mutable_data();
-        const index_t* source = positions.data();
         index_t invalid;
         {
             const py::gil_scoped_release nogil;
-            invalid = max_pool_backward<T>(geometry, gradient.data(), source, target);
+            invalid = max_pool_backward<T>(geometry, gradient.data(), positions.data(), target);
         }
         if (invalid != -1) {
             fail(operation, "indices must be between 0 and " + std::to_string(geometry.input_pixels() - 1) +
@@ -73,15 +77,15 @@ Divisor make_divisor(const std::string& operation, bool count_include_pad, std::
     return {count_include_pad, override_with.value_or(0)};
 }
 
-py::array avg_forward(const py::array& input, const Shape& kernel, const Sliding& sliding, bool count_include_pad,
+py::array avg_forward(const py::array& input, const PoolWindow& window, bool count_include_pad,
                       std::optional<index_t> divisor_override, const py::object& out) {
-    const std::string& operation = sliding.operation;
+    const std::string& operation = window.operation;
     return dispatch(operation, "input", input, [&](auto type) -> py::array {
         using T = decltype(type);
         bool batched;
-        const PoolGeometry geometry(sliding, batched_shape(shape_of(input), sliding.rank, batched), kernel);
+        const PoolGeometry geometry(window, batched_shape(shape_of(input), window.rank, batched));
         const Divisor divisor = make_divisor(operation, count_include_pad, divisor_override);
-        const Activation<T> source(operation, "input", input, sliding.rank, batched);
+        const Activation<T> source(operation, "input", input, window.rank, batched);
         auto output = output_array<T>(operation, without_batch(geometry.output_shape(), batched), out, {input});
         T* target = output.mutable_data();
         const py::gil_scoped_release nogil;
@@ -90,13 +94,14 @@ py::array avg_forward(const py::array& input, const Shape& kernel, const Sliding
     });
 }
 
-py::array avg_backward(const py::array& grad_output, const Shape& input_shape, const Shape& kernel,
-                       const Sliding& sliding, bool count_include_pad, std::optional<index_t> divisor_override) {
-    const std::string& operation = sliding.operation;
+py::array avg_backward(const py::array& grad_output, const py::tuple& input_extents, const PoolWindow& window,
+                       bool count_include_pad, std::optional<index_t> divisor_override) {
+    const std::string& operation = window.operation;
     return dispatch(operation, "grad_output", grad_output, [&](auto type) -> py::array {
         using T = decltype(type);
+        const Shape input_shape = shape_of(input_extents);
         bool batched;
-        const PoolGeometry geometry(sliding, batched_shape(input_shape, sliding.rank, batched), kernel);
+        const PoolGeometry geometry(window, batched_shape(input_shape, window.rank, batched));
         const Divisor divisor = make_divisor(operation, count_include_pad, divisor_override);
         check_shape(operation, "grad_output", grad_output, without_batch(geometry.output_shape(), batched));
         const Contiguous<T> gradient(operation, "grad_output", grad_output);
@@ -108,14 +113,14 @@ py::array avg_backward(const py::array& grad_output, const Shape& input_shape, c
 }  // namespace
 
 void register_pool(py::module_& module) {
-    module.def("max_pool_forward", &max_forward, py::arg("input").noconvert(), py::arg("kernel"), py::arg("sliding"),
+    module.def("max_pool_forward", &max_forward, py::arg("input").noconvert(), py::arg("window"),
                py::arg("return_indices"), py::arg("out"));
     module.def("max_pool_backward", &max_backward, py::arg("grad_output").noconvert(), py::arg("indices").noconvert(),
-               py::arg("input_shape"), py::arg("kernel"), py::arg("sliding"));
-    module.def("avg_pool_forward", &avg_forward, py::arg("input").noconvert(), py::arg("kernel"), py::arg("sliding"),
+               py::arg("input_shape"), py::arg("window"));
+    module.def("avg_pool_forward", &avg_forward, py::arg("input").noconvert(), py::arg("window"),
                py::arg("count_include_pad"), py::arg("divisor_override"), py::arg("out"));
     module.def("avg_pool_backward", &avg_backward, py::arg("grad_output").noconvert(), py::arg("input_shape"),
-               py::arg("kernel"), py::arg("sliding"), py::arg("count_include_pad"), py::arg("divisor_override"));
+               py::arg("window"), py::arg("count_include_pad"), py::arg("divisor_override"));
 }
 
 }  // namespace fastconv

@@ -199,12 +199,12 @@ double ConvGeometry::operations() const {
 
 Shape ConvGeometry::output_shape() const { return spatial_output_shape(*this, batch, out_channels); }
 
-PoolGeometry::PoolGeometry(const Sliding& sliding, const Shape& input, const Shape& kernel) {
-    check_input_rank(sliding, input);
+PoolGeometry::PoolGeometry(const PoolWindow& window, const Shape& input) {
+    check_input_rank(window, input);
     batch = input.front();
     channels = input.back();
-    derive_axes(sliding, input.data() + 1, kernel.data(), "kernel_size", *this);
-    checked_size(sliding.operation, output_shape());
+    derive_axes(window, input.data() + 1, window.kernel.data(), "kernel_size", *this);
+    checked_size(window.operation, output_shape());
 }
 
 Shape PoolGeometry::output_shape() const { return spatial_output_shape(*this, batch, channels); }

@@ -39,6 +39,13 @@ struct Sliding {
     bool ceil_mode;  // a last window that starts inside the input, but reaches past the padding, counts
 };
 
+// The window of a pooling: how it slides, and its size, which a convolution takes from its weight.
+struct PoolWindow : Sliding {
+    PoolWindow(Sliding sliding, Shape kernel_size) : Sliding(std::move(sliding)), kernel(std::move(kernel_size)) {}
+
+    Shape kernel;
+};
+
 struct Axis {
     index_t input = 1, kernel = 1, stride = 1, dilation = 1, pad_before = 0, pad_after = 0, output = 1;
 
@@ -73,7 +80,7 @@ struct ConvGeometry : Window3d {
 };
 
 struct PoolGeometry : Window3d {
-    PoolGeometry(const Sliding& sliding, const Shape& input, const Shape& kernel);
+    PoolGeometry(const PoolWindow& window, const Shape& input);
 
     index_t batch, channels;
 

@@ -1,7 +1,7 @@
 """The compiled core. Arguments have been understood by ``_arguments``; shapes and values are checked here."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy.typing as npt
 
@@ -41,6 +41,11 @@ class Sliding:
     @property
     def rank(self) -> int: ...
 
+class PoolWindow(Sliding):
+    def __init__(self, sliding: Sliding, kernel: Sequence[int]) -> None: ...
+
+def is_shape(value: object) -> TypeGuard[tuple[int, ...]]: ...
+def is_plain(value: object) -> bool: ...
 def conv_forward(
     input: _Array,
     weight: _Array,
@@ -67,25 +72,21 @@ def conv_explain(
 ) -> tuple[str, str, int]: ...
 def im2col(input: _Array, sliding: Sliding, kernel: Sequence[int]) -> _Array: ...
 def col2im(patches: _Array, sliding: Sliding, input_shape: Sequence[int], kernel: Sequence[int]) -> _Array: ...
-def max_pool_forward(
-    input: _Array, kernel: Sequence[int], sliding: Sliding, return_indices: bool, out: _Array | None
-) -> Any: ...
+def max_pool_forward(input: _Array, window: PoolWindow, return_indices: bool, out: _Array | None) -> Any: ...
 def max_pool_backward(
-    grad_output: _Array, indices: _Array, input_shape: Sequence[int], kernel: Sequence[int], sliding: Sliding
+    grad_output: _Array, indices: _Array, input_shape: tuple[int, ...], window: PoolWindow
 ) -> _Array: ...
 def avg_pool_forward(
     input: _Array,
-    kernel: Sequence[int],
-    sliding: Sliding,
+    window: PoolWindow,
     count_include_pad: bool,
     divisor_override: int | None,
     out: _Array | None,
 ) -> _Array: ...
 def avg_pool_backward(
     grad_output: _Array,
-    input_shape: Sequence[int],
-    kernel: Sequence[int],
-    sliding: Sliding,
+    input_shape: tuple[int, ...],
+    window: PoolWindow,
     count_include_pad: bool,
     divisor_override: int | None,
 ) -> _Array: ...

@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from numpy import ndarray
+
 from fastconv import _arguments, _core
 from fastconv._arguments import Activation, Array, Padding, Size
 
@@ -42,14 +44,14 @@ def _forward(
     out: Array | None,
 ) -> Array:
     return _core.conv_forward(
-        _arguments.array(operation, "input", input),
-        _arguments.array(operation, "weight", weight),
-        None if bias is None else _arguments.array(operation, "bias", bias),
+        input if type(input) is ndarray else _arguments.array(operation, "input", input),
+        weight if type(weight) is ndarray else _arguments.array(operation, "weight", weight),
+        bias if bias is None or type(bias) is ndarray else _arguments.array(operation, "bias", bias),
         _arguments.sliding(operation, rank, stride, padding, dilation),
-        groups if type(groups) is int else _arguments.integer(operation, "groups", groups),
-        _arguments.name_or_none(operation, "activation", activation),
+        _arguments.integer(operation, "groups", groups),
+        None if activation is None else _arguments.name_or_none(operation, "activation", activation),
         algorithm,
-        _arguments.output(operation, out),
+        None if out is None else _arguments.output(operation, out),
     )
 
 
@@ -68,9 +70,9 @@ def _backward(
 ) -> ConvGradients:
     return ConvGradients(
         *_core.conv_backward(
-            _arguments.array(operation, "grad_output", grad_output),
-            _arguments.array(operation, "input", input),
-            _arguments.array(operation, "weight", weight),
+            grad_output if type(grad_output) is ndarray else _arguments.array(operation, "grad_output", grad_output),
+            input if type(input) is ndarray else _arguments.array(operation, "input", input),
+            weight if type(weight) is ndarray else _arguments.array(operation, "weight", weight),
             _arguments.sliding(operation, rank, stride, padding, dilation),
             _arguments.integer(operation, "groups", groups),
             algorithm,

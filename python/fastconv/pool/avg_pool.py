@@ -6,6 +6,8 @@ division rounds up, except that a window that would start in the far padding is 
 
 from __future__ import annotations
 
+from numpy import ndarray
+
 from fastconv import _arguments, _core
 from fastconv._arguments import Array, Padding, Size
 
@@ -23,12 +25,11 @@ def _avg_forward(
     out: Array | None,
 ) -> Array:
     return _core.avg_pool_forward(
-        _arguments.array(operation, "input", input),
-        _arguments.per_axis(operation, "kernel_size", kernel_size, rank),
-        _arguments.pool_sliding(operation, rank, stride, padding, 1, ceil_mode),
+        input if type(input) is ndarray else _arguments.array(operation, "input", input),
+        _arguments.pool_window(operation, rank, kernel_size, stride, padding, 1, ceil_mode),
         bool(count_include_pad),
-        _divisor(operation, divisor_override),
-        _arguments.output(operation, out),
+        None if divisor_override is None else _arguments.integer(operation, "divisor_override", divisor_override),
+        None if out is None else _arguments.output(operation, out),
     )
 
 
@@ -45,17 +46,12 @@ def _avg_backward(
     divisor_override: int | None,
 ) -> Array:
     return _core.avg_pool_backward(
-        _arguments.array(operation, "grad_output", grad_output),
+        grad_output if type(grad_output) is ndarray else _arguments.array(operation, "grad_output", grad_output),
         _arguments.shape(operation, input_shape),
-        _arguments.per_axis(operation, "kernel_size", kernel_size, rank),
-        _arguments.pool_sliding(operation, rank, stride, padding, 1, ceil_mode),
+        _arguments.pool_window(operation, rank, kernel_size, stride, padding, 1, ceil_mode),
         bool(count_include_pad),
-        _divisor(operation, divisor_override),
+        None if divisor_override is None else _arguments.integer(operation, "divisor_override", divisor_override),
     )
-
-
-def _divisor(operation: str, divisor: int | None) -> int | None:
-    return None if divisor is None else _arguments.integer(operation, "divisor_override", divisor)
 
 
 def avg_pool2d(

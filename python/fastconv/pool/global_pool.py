@@ -35,7 +35,7 @@ def global_avg_pool(input: Array) -> Array:
     """
     source = _arguments.array("global_avg_pool", "input", input)
     kernel = _spatial("global_avg_pool", source.shape)
-    pooled = _core.avg_pool_forward(source, kernel, _sliding("global_avg_pool", kernel), True, None, None)
+    pooled = _core.avg_pool_forward(source, _window("global_avg_pool", kernel), True, None, None)
     return pooled.reshape(source.shape[0], source.shape[-1])
 
 
@@ -61,7 +61,7 @@ def global_avg_pool_backward(grad_output: Array, input_shape: tuple[int, ...]) -
     input_shape = _arguments.shape(name, input_shape)
     kernel = _spatial(name, input_shape)
     gradient = _expand(name, "grad_output", grad_output, input_shape)
-    return _core.avg_pool_backward(gradient, input_shape, kernel, _sliding(name, kernel), True, None)
+    return _core.avg_pool_backward(gradient, input_shape, _window(name, kernel), True, None)
 
 
 def global_max_pool(input: Array, *, return_indices: bool = False) -> Any:
@@ -87,7 +87,7 @@ def global_max_pool(input: Array, *, return_indices: bool = False) -> Any:
     source = _arguments.array("global_max_pool", "input", input)
     kernel = _spatial("global_max_pool", source.shape)
     flat = source.shape[0], source.shape[-1]
-    pooled = _core.max_pool_forward(source, kernel, _sliding("global_max_pool", kernel), bool(return_indices), None)
+    pooled = _core.max_pool_forward(source, _window("global_max_pool", kernel), bool(return_indices), None)
     if return_indices:
         return pooled[0].reshape(flat), pooled[1].reshape(flat)
     return pooled.reshape(flat)
@@ -118,7 +118,7 @@ def global_max_pool_backward(grad_output: Array, indices: Array, input_shape: tu
     kernel = _spatial(name, input_shape)
     gradient = _expand(name, "grad_output", grad_output, input_shape)
     positions = _expand(name, "indices", indices, input_shape)
-    return _core.max_pool_backward(gradient, positions, input_shape, kernel, _sliding(name, kernel))
+    return _core.max_pool_backward(gradient, positions, input_shape, _window(name, kernel))
 
 
 def _spatial(operation: str, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -131,8 +131,8 @@ def _spatial(operation: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(shape[1:-1])
 
 
-def _sliding(operation: str, kernel: tuple[int, ...]) -> _core.Sliding:
-    return _arguments.sliding(operation, len(kernel))
+def _window(operation: str, kernel: tuple[int, ...]) -> _core.PoolWindow:
+    return _arguments.pool_window(operation, len(kernel), kernel, None, 0, 1, False)
 
 
 def _expand(operation: str, name: str, value: object, input_shape: tuple[int, ...]) -> Array:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from numpy import ndarray
+
 from fastconv import _arguments, _core
 from fastconv._arguments import Array, Padding, Size
 
@@ -25,11 +27,10 @@ def _max_forward(
     out: Array | None,
 ) -> Any:
     return _core.max_pool_forward(
-        _arguments.array(operation, "input", input),
-        _arguments.per_axis(operation, "kernel_size", kernel_size, rank),
-        _arguments.pool_sliding(operation, rank, stride, padding, dilation, ceil_mode),
+        input if type(input) is ndarray else _arguments.array(operation, "input", input),
+        _arguments.pool_window(operation, rank, kernel_size, stride, padding, dilation, ceil_mode),
         bool(return_indices),
-        _arguments.output(operation, out),
+        None if out is None else _arguments.output(operation, out),
     )
 
 
@@ -46,11 +47,10 @@ def _max_backward(
     ceil_mode: bool,
 ) -> Array:
     return _core.max_pool_backward(
-        _arguments.array(operation, "grad_output", grad_output),
-        _arguments.array(operation, "indices", indices, dtype="np.int64"),
+        grad_output if type(grad_output) is ndarray else _arguments.array(operation, "grad_output", grad_output),
+        indices if type(indices) is ndarray else _arguments.array(operation, "indices", indices, dtype="np.int64"),
         _arguments.shape(operation, input_shape),
-        _arguments.per_axis(operation, "kernel_size", kernel_size, rank),
-        _arguments.pool_sliding(operation, rank, stride, padding, dilation, ceil_mode),
+        _arguments.pool_window(operation, rank, kernel_size, stride, padding, dilation, ceil_mode),
     )
 
 
