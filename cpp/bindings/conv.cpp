@@ -10,15 +10,14 @@ namespace fastconv {
 namespace {
 
 py::array forward(const py::array& input, const py::array& weight, const std::optional<py::array>& bias,
-                  const Sliding& sliding, index_t groups, const std::optional<std::string>& activation,
-                  const std::string& algorithm, const py::object& out) {
-    const std::string& operation = sliding.operation;
+                  const ConvWindow& window, const std::optional<std::string>& activation, const std::string& algorithm,
+                  const py::object& out) {
+    const std::string& operation = window.operation;
     return dispatch(operation, "input", input, [&](auto type) -> py::array {
         using T = decltype(type);
         bool batched;
-        const ConvGeometry geometry(sliding, batched_shape(shape_of(input), sliding.rank, batched), shape_of(weight),
-                                    groups);
-        const Activation<T> source(operation, "input", input, sliding.rank, batched);
+        const ConvGeometry geometry(window, batched_shape(shape_of(input), window.rank, batched), shape_of(weight));
+        const Activation<T> source(operation, "input", input, window.rank, batched);
         const Contiguous<T> matrix(operation, "weight", weight);
         Contiguous<T> offset;
         if (bias) {
@@ -26,43 +25,38 @@ py::array forward(const py::array& input, const py::array& weight, const std::op
             offset = Contiguous<T>(operation, "bias", *bias);
         }
         const bool relu = parse_relu(operation, activation);
-        const Request request{operation, algorithm};
-        select<T>(operation, algorithm, geometry, Pass::kForward);  // fails before anything is allocated
+        const Algorithm<T>& chosen = *select<T>(operation, algorithm, geometry, Pass::kForward).algorithm;
         py::array_t<T> output = output_array<T>(operation, without_batch(geometry.output_shape(), batched), out,
                                                 {input, weight, bias ? py::handle(*bias) : py::handle(Py_None)});
         T* target = output.mutable_data();
         const py::gil_scoped_release nogil;
-        conv_forward<T>(request, geometry, {source.view(), matrix.data(), offset.data(), relu, target});
+        chosen.forward(geometry, {source.view(), matrix.data(), offset.data(), relu, target});
         return output;
     });
 }
 
 py::tuple backward(const py::array& grad_output, const py::array& input, const py::array& weight,
-                   const Sliding& sliding, index_t groups, const std::string& algorithm, bool with_input,
-                   bool with_weight, bool with_bias) {
-    const std::string& operation = sliding.operation;
+                   const ConvWindow& window, const std::string& algorithm, bool with_input, bool with_weight,
+                   bool with_bias) {
+    const std::string& operation = window.operation;
     return dispatch(operation, "input", input, [&](auto type) -> py::tuple {
         using T = decltype(type);
         bool batched;
-        const ConvGeometry geometry(sliding, batched_shape(shape_of(input), sliding.rank, batched), shape_of(weight),
-                                    groups);
+        const ConvGeometry geometry(window, batched_shape(shape_of(input), window.rank, batched), shape_of(weight));
         check_shape(operation, "grad_output", grad_output, without_batch(geometry.output_shape(), batched));
         const Contiguous<T> gradient(operation, "grad_output", grad_output);
-        const Activation<T> source(operation, "input", input, sliding.rank, batched);
+        const Activation<T> source(operation, "input", input, window.rank, batched);
         const Contiguous<T> matrix(operation, "weight", weight);
-        const Request request{operation, algorithm};
-        for (const Pass pass : {Pass::kBackwardInput, Pass::kBackwardWeight})
-            select<T>(operation, algorithm, geometry, pass);
+        const Algorithm<T>& of_input = *select<T>(operation, algorithm, geometry, Pass::kBackwardInput).algorithm;
+        const Algorithm<T>& of_weight = *select<T>(operation, algorithm, geometry, Pass::kBackwardWeight).algorithm;
 
         const Gradient<T> grad_input(operation, with_input, shape_of(input));
         const Gradient<T> grad_weight(operation, with_weight, shape_of(weight));
         const Gradient<T> grad_bias(operation, with_bias, {geometry.out_channels});
         {
             const py::gil_scoped_release nogil;
-            if (with_input)
-                conv_backward_input<T>(request, geometry, {gradient.data(), matrix.data(), grad_input.data});
-            if (with_weight)
-                conv_backward_weight<T>(request, geometry, {gradient.data(), source.view(), grad_weight.data});
+            if (with_input) of_input.backward_input(geometry, {gradient.data(), matrix.data(), grad_input.data});
+            if (with_weight) of_weight.backward_weight(geometry, {gradient.data(), source.view(), grad_weight.data});
             if (with_bias) conv_backward_bias<T>(geometry, gradient.data(), grad_bias.data);
         }
         return py::make_tuple(grad_input.array, grad_weight.array, grad_bias.array);
@@ -70,15 +64,14 @@ py::tuple backward(const py::array& grad_output, const py::array& input, const p
 }
 
 // (name, reason, workspace bytes) of the pass; pass is 0, 1 or 2: forward, backward_input, backward_weight.
-py::tuple explain(const py::array& input, const py::array& weight, const Sliding& sliding, index_t groups,
+py::tuple explain(const py::array& input, const py::array& weight, const ConvWindow& window,
                   const std::string& algorithm, int pass) {
-    return dispatch(sliding.operation, "input", input, [&](auto type) {
+    return dispatch(window.operation, "input", input, [&](auto type) {
         using T = decltype(type);
         bool batched;
-        check_same_dtype<T>(sliding.operation, "weight", weight);
-        const ConvGeometry geometry(sliding, batched_shape(shape_of(input), sliding.rank, batched), shape_of(weight),
-                                    groups);
-        const Choice<T> choice = select<T>(sliding.operation, algorithm, geometry, static_cast<Pass>(pass));
+        check_same_dtype<T>(window.operation, "weight", weight);
+        const ConvGeometry geometry(window, batched_shape(shape_of(input), window.rank, batched), shape_of(weight));
+        const Choice<T> choice = select<T>(window.operation, algorithm, geometry, static_cast<Pass>(pass));
         return py::make_tuple(choice.algorithm->name, choice.reason,
                               choice.algorithm->workspace(geometry, static_cast<Pass>(pass)));
     });
@@ -132,13 +125,13 @@ py::array image_of(const py::array& patches, const Sliding& sliding, const Shape
 
 void register_conv(py::module_& module) {
     module.def("conv_forward", &forward, py::arg("input").noconvert(), py::arg("weight").noconvert(),
-               py::arg("bias").noconvert(), py::arg("sliding"), py::arg("groups"), py::arg("activation"),
-               py::arg("algorithm"), py::arg("out"));
+               py::arg("bias").noconvert(), py::arg("window"), py::arg("activation"), py::arg("algorithm"),
+               py::arg("out"));
     module.def("conv_backward", &backward, py::arg("grad_output").noconvert(), py::arg("input").noconvert(),
-               py::arg("weight").noconvert(), py::arg("sliding"), py::arg("groups"), py::arg("algorithm"),
-               py::arg("with_input"), py::arg("with_weight"), py::arg("with_bias"));
-    module.def("conv_explain", &explain, py::arg("input").noconvert(), py::arg("weight").noconvert(),
-               py::arg("sliding"), py::arg("groups"), py::arg("algorithm"), py::arg("which_pass"));
+               py::arg("weight").noconvert(), py::arg("window"), py::arg("algorithm"), py::arg("with_input"),
+               py::arg("with_weight"), py::arg("with_bias"));
+    module.def("conv_explain", &explain, py::arg("input").noconvert(), py::arg("weight").noconvert(), py::arg("window"),
+               py::arg("algorithm"), py::arg("which_pass"));
     module.def("im2col", &patches_of, py::arg("input").noconvert(), py::arg("sliding"), py::arg("kernel"));
     module.def("col2im", &image_of, py::arg("patches").noconvert(), py::arg("sliding"), py::arg("input_shape"),
                py::arg("kernel"));

@@ -1,5 +1,5 @@
-// Convolution as the bindings call it: each pass takes the algorithm by name ("auto" lets select() choose)
-// and runs it. Shapes have been checked by the geometry.
+// Convolution in one call: each pass takes the algorithm by name ("auto" lets select() choose) and runs it.
+// Shapes have been checked by the geometry.
 #pragma once
 
 #include "conv/algorithm.h"

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/index.h"
@@ -39,6 +40,13 @@ struct Sliding {
     bool ceil_mode;  // a last window that starts inside the input, but reaches past the padding, counts
 };
 
+// The window of a convolution: how it slides, and over how many groups of channels. Its size is the weight's.
+struct ConvWindow : Sliding {
+    ConvWindow(Sliding sliding, index_t group_count) : Sliding(std::move(sliding)), groups(group_count) {}
+
+    index_t groups;
+};
+
 // The window of a pooling: how it slides, and its size, which a convolution takes from its weight.
 struct PoolWindow : Sliding {
     PoolWindow(Sliding sliding, Shape kernel_size) : Sliding(std::move(sliding)), kernel(std::move(kernel_size)) {}
@@ -66,6 +74,8 @@ struct Window3d {
 struct ConvGeometry : Window3d {
     // Shapes are (batch, *spatial, channels) and (*kernel, in_channels / groups, out_channels).
     ConvGeometry(const Sliding& sliding, const Shape& input, const Shape& weight, index_t groups);
+    ConvGeometry(const ConvWindow& window, const Shape& input, const Shape& weight)
+        : ConvGeometry(window, input, weight, window.groups) {}
 
     index_t batch, in_channels, out_channels, groups = 1;
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any, Literal, SupportsIndex, TypeAlias, TypeVar
 
 import numpy as np
@@ -86,10 +85,9 @@ def spatial_rank(operation: str, axes: int, name: str) -> int:
     raise ValueError(f"{operation}: {name} must have 3 to 5 axes (batch, 1 to 3 spatial, channels), got {axes}")
 
 
+@_core.remembered
 def shape(operation: str, input_shape: Iterable[SupportsIndex]) -> tuple[int, ...]:
     """Return the shape of an input that a gradient is to get."""
-    if _core.is_shape(input_shape):  # the usual case, made cheap
-        return input_shape
     if not isinstance(input_shape, Iterable):
         raise TypeError(f"{operation}: input_shape must be a tuple of integers, got {input_shape!r}")
     return tuple(integer(operation, "input_shape", extent) for extent in input_shape)
@@ -116,18 +114,6 @@ def _pads(operation: str, padding: object, rank: int) -> tuple[str, tuple[int, .
     return "", pads, pads
 
 
-def _sliding(operation: str, rank: int, stride: object, padding: object, dilation: object) -> _core.Sliding:
-    return _slide(operation, rank, per_axis(operation, "stride", stride, rank), padding, dilation, False)
-
-
-def _pool_window(
-    operation: str, rank: int, kernel_size: object, stride: object, padding: object, dilation: object, ceil_mode: bool
-) -> _core.PoolWindow:
-    kernel = per_axis(operation, "kernel_size", kernel_size, rank)
-    strides = () if stride is None else per_axis(operation, "stride", stride, rank)
-    return _core.PoolWindow(_slide(operation, rank, strides, padding, dilation, ceil_mode), kernel)
-
-
 def _slide(
     operation: str, rank: int, strides: tuple[int, ...], padding: object, dilation: object, ceil_mode: bool
 ) -> _core.Sliding:
@@ -136,23 +122,35 @@ def _slide(
     return _core.Sliding(operation, rank, strides, dilations, name, before, after, ceil_mode)
 
 
-_remembered_sliding = lru_cache(maxsize=256)(_sliding)
-_remembered_pool_window = lru_cache(maxsize=256)(_pool_window)
+@_core.remembered
+def sliding(operation: str, rank: int, stride: object, padding: object, dilation: object) -> _core.Sliding:
+    """Return how a window slides."""
+    return _slide(operation, rank, per_axis(operation, "stride", stride, rank), padding, dilation, False)
 
 
-def sliding(operation: str, rank: int, stride: object = 1, padding: object = 0, dilation: object = 1) -> _core.Sliding:
-    """Return how the window of a convolution slides, from the cache where all arguments are plain (the usual case)."""
-    make = _remembered_sliding if _core.is_plain((stride, padding, dilation)) else _sliding
-    return make(operation, rank, stride, padding, dilation)
+@_core.remembered
+def conv_window(
+    operation: str, rank: int, stride: object, padding: object, dilation: object, groups: SupportsIndex
+) -> _core.ConvWindow:
+    """Return how the window of a convolution slides, and over how many groups."""
+    slide = sliding(operation, rank, stride, padding, dilation)
+    return _core.ConvWindow(slide, integer(operation, "groups", groups))
 
 
+@_core.remembered
 def pool_window(
-    operation: str, rank: int, kernel_size: object, stride: object, padding: object, dilation: object, ceil_mode: bool
+    operation: str,
+    rank: int,
+    kernel_size: object,
+    stride: object,
+    padding: object,
+    dilation: object,
+    rounding: Literal["floor", "ceil"],
 ) -> _core.PoolWindow:
     """Return the window of a pooling and how it slides; without a stride, by its own size."""
-    plain = _core.is_plain((kernel_size, stride, padding, dilation))
-    make = _remembered_pool_window if plain else _pool_window
-    return make(operation, rank, kernel_size, stride, padding, dilation, bool(ceil_mode))
+    kernel = per_axis(operation, "kernel_size", kernel_size, rank)
+    strides = () if stride is None else per_axis(operation, "stride", stride, rank)
+    return _core.PoolWindow(_slide(operation, rank, strides, padding, dilation, rounding == "ceil"), kernel)
 
 
 def name_or_none(operation: str, name: str, value: _Name | None) -> _Name | None:

@@ -1,11 +1,13 @@
 """The compiled core. Arguments have been understood by ``_arguments``; shapes and values are checked here."""
 
-from collections.abc import Sequence
-from typing import Any, TypeGuard
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import numpy.typing as npt
 
 _Array = npt.NDArray[Any]
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
 
 __version__: str
 compiler: str
@@ -41,17 +43,18 @@ class Sliding:
     @property
     def rank(self) -> int: ...
 
+class ConvWindow(Sliding):
+    def __init__(self, sliding: Sliding, groups: int) -> None: ...
+
 class PoolWindow(Sliding):
     def __init__(self, sliding: Sliding, kernel: Sequence[int]) -> None: ...
 
-def is_shape(value: object) -> TypeGuard[tuple[int, ...]]: ...
-def is_plain(value: object) -> bool: ...
+def remembered(make: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]: ...
 def conv_forward(
     input: _Array,
     weight: _Array,
     bias: _Array | None,
-    sliding: Sliding,
-    groups: int,
+    window: ConvWindow,
     activation: str | None,
     algorithm: str,
     out: _Array | None,
@@ -60,15 +63,14 @@ def conv_backward(
     grad_output: _Array,
     input: _Array,
     weight: _Array,
-    sliding: Sliding,
-    groups: int,
+    window: ConvWindow,
     algorithm: str,
     with_input: bool,
     with_weight: bool,
     with_bias: bool,
 ) -> tuple[_Array | None, _Array | None, _Array | None]: ...
 def conv_explain(
-    input: _Array, weight: _Array, sliding: Sliding, groups: int, algorithm: str, which_pass: int
+    input: _Array, weight: _Array, window: ConvWindow, algorithm: str, which_pass: int
 ) -> tuple[str, str, int]: ...
 def im2col(input: _Array, sliding: Sliding, kernel: Sequence[int]) -> _Array: ...
 def col2im(patches: _Array, sliding: Sliding, input_shape: Sequence[int], kernel: Sequence[int]) -> _Array: ...

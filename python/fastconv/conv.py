@@ -47,8 +47,7 @@ def _forward(
         input if type(input) is ndarray else _arguments.array(operation, "input", input),
         weight if type(weight) is ndarray else _arguments.array(operation, "weight", weight),
         bias if bias is None or type(bias) is ndarray else _arguments.array(operation, "bias", bias),
-        _arguments.sliding(operation, rank, stride, padding, dilation),
-        _arguments.integer(operation, "groups", groups),
+        _arguments.conv_window(operation, rank, stride, padding, dilation, groups),
         None if activation is None else _arguments.name_or_none(operation, "activation", activation),
         algorithm,
         None if out is None else _arguments.output(operation, out),
@@ -68,17 +67,18 @@ def _backward(
     algorithm: str,
     wrt: Iterable[str],
 ) -> ConvGradients:
-    return ConvGradients(
-        *_core.conv_backward(
-            grad_output if type(grad_output) is ndarray else _arguments.array(operation, "grad_output", grad_output),
-            input if type(input) is ndarray else _arguments.array(operation, "input", input),
-            weight if type(weight) is ndarray else _arguments.array(operation, "weight", weight),
-            _arguments.sliding(operation, rank, stride, padding, dilation),
-            _arguments.integer(operation, "groups", groups),
-            algorithm,
-            *_arguments.wanted(operation, wrt),
-        )
+    with_input, with_weight, with_bias = _arguments.wanted(operation, wrt)
+    gradients = _core.conv_backward(
+        grad_output if type(grad_output) is ndarray else _arguments.array(operation, "grad_output", grad_output),
+        input if type(input) is ndarray else _arguments.array(operation, "input", input),
+        weight if type(weight) is ndarray else _arguments.array(operation, "weight", weight),
+        _arguments.conv_window(operation, rank, stride, padding, dilation, groups),
+        algorithm,
+        with_input,
+        with_weight,
+        with_bias,
     )
+    return tuple.__new__(ConvGradients, gradients)  # unlike a call of the class, at once
 
 
 def conv1d(

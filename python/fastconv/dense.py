@@ -99,11 +99,13 @@ def linear_backward(
     >>> gradients.input.shape, gradients.weight[0], gradients.bias
     ((2, 4), array([2., 2., 2.]), array([2., 2., 2.]))
     """
-    return LinearGradients(
-        *_core.linear_backward(
-            _arguments.array("linear_backward", "grad_output", grad_output),
-            _arguments.array("linear_backward", "input", input),
-            _arguments.array("linear_backward", "weight", weight),
-            *_arguments.wanted("linear_backward", wrt),
-        )
+    with_input, with_weight, with_bias = _arguments.wanted("linear_backward", wrt)
+    gradients = _core.linear_backward(
+        _arguments.array("linear_backward", "grad_output", grad_output),
+        _arguments.array("linear_backward", "input", input),
+        _arguments.array("linear_backward", "weight", weight),
+        with_input,
+        with_weight,
+        with_bias,
     )
+    return tuple.__new__(LinearGradients, gradients)  # unlike a call of the class, at once

@@ -63,8 +63,5 @@ def explain(
     source = _arguments.array("explain", "input", input)
     matrix = _arguments.array("explain", "weight", weight)
     rank = _arguments.spatial_rank("explain", matrix.ndim, "weight")
-    sliding = _arguments.sliding("explain", rank, stride, padding, dilation)
-    groups = _arguments.integer("explain", "groups", groups)
-    return Explanation(
-        *(PassPlan(*_core.conv_explain(source, matrix, sliding, groups, algorithm, which)) for which in range(3))
-    )
+    window = _arguments.conv_window("explain", rank, stride, padding, dilation, groups)
+    return Explanation(*(PassPlan(*_core.conv_explain(source, matrix, window, algorithm, which)) for which in range(3)))

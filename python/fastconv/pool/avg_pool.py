@@ -26,7 +26,7 @@ def _avg_forward(
 ) -> Array:
     return _core.avg_pool_forward(
         input if type(input) is ndarray else _arguments.array(operation, "input", input),
-        _arguments.pool_window(operation, rank, kernel_size, stride, padding, 1, ceil_mode),
+        _arguments.pool_window(operation, rank, kernel_size, stride, padding, 1, "ceil" if ceil_mode else "floor"),
         bool(count_include_pad),
         None if divisor_override is None else _arguments.integer(operation, "divisor_override", divisor_override),
         None if out is None else _arguments.output(operation, out),
@@ -48,7 +48,7 @@ def _avg_backward(
     return _core.avg_pool_backward(
         grad_output if type(grad_output) is ndarray else _arguments.array(operation, "grad_output", grad_output),
         _arguments.shape(operation, input_shape),
-        _arguments.pool_window(operation, rank, kernel_size, stride, padding, 1, ceil_mode),
+        _arguments.pool_window(operation, rank, kernel_size, stride, padding, 1, "ceil" if ceil_mode else "floor"),
         bool(count_include_pad),
         None if divisor_override is None else _arguments.integer(operation, "divisor_override", divisor_override),
     )

@@ -132,7 +132,7 @@ def _spatial(operation: str, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _window(operation: str, kernel: tuple[int, ...]) -> _core.PoolWindow:
-    return _arguments.pool_window(operation, len(kernel), kernel, None, 0, 1, False)
+    return _arguments.pool_window(operation, len(kernel), kernel, None, 0, 1, "floor")
 
 
 def _expand(operation: str, name: str, value: object, input_shape: tuple[int, ...]) -> Array:

@@ -28,7 +28,9 @@ def _max_forward(
 ) -> Any:
     return _core.max_pool_forward(
         input if type(input) is ndarray else _arguments.array(operation, "input", input),
-        _arguments.pool_window(operation, rank, kernel_size, stride, padding, dilation, ceil_mode),
+        _arguments.pool_window(
+            operation, rank, kernel_size, stride, padding, dilation, "ceil" if ceil_mode else "floor"
+        ),
         bool(return_indices),
         None if out is None else _arguments.output(operation, out),
     )
@@ -50,7 +52,9 @@ def _max_backward(
         grad_output if type(grad_output) is ndarray else _arguments.array(operation, "grad_output", grad_output),
         indices if type(indices) is ndarray else _arguments.array(operation, "indices", indices, dtype="np.int64"),
         _arguments.shape(operation, input_shape),
-        _arguments.pool_window(operation, rank, kernel_size, stride, padding, dilation, ceil_mode),
+        _arguments.pool_window(
+            operation, rank, kernel_size, stride, padding, dilation, "ceil" if ceil_mode else "floor"
+        ),
     )
 
 
