@@ -54,6 +54,12 @@ def test_denormal_gradients_are_zero(isa, algorithm, groups, dtype):
     assert not any(gradient.any() for gradient in gradients)
 
 
+def test_relu_of_a_denormal_is_zero(isa, dtype):
+    x = filled(IMAGE, TINY[dtype], dtype)
+    assert not fc.relu(x).any()
+    assert not fc.conv2d(x, np.eye(12, dtype=dtype).reshape(1, 1, 12, 12), activation="relu").any()
+
+
 def test_averages_of_denormals_and_their_gradients_are_zero(isa, dtype):
     assert not fc.avg_pool2d(filled(IMAGE, TINY[dtype], dtype), 3).any()
     assert not fc.avg_pool2d_backward(filled(PLANE, TINY[dtype], dtype), IMAGE, 2).any()

@@ -11,7 +11,7 @@ template <class T>
 void relu_array(const T* input, index_t count, T* output) noexcept {
     index_t i = 0;
     for (; i + kLanes<T> <= count; i += kLanes<T>) store(output + i, relu<T>(load(input + i)));
-    for (; i < count; ++i) output[i] = input[i] < 0 ? 0 : input[i];
+    for (; i < count; ++i) output[i] = input[i] <= 0 ? 0 : input[i];
 }
 
 template <class T>

@@ -133,10 +133,11 @@ __attribute__((noinline)) void copy_first(const T* source, index_t count, T* tar
     for (index_t i = count; i < width; ++i) target[i] = 0;
 }
 
-// NaN compares false and stays: max(0, NaN) is NaN here, as everywhere in this library.
+// NaN compares false and stays: max(0, NaN) is NaN here, as everywhere in this library. Denormals compare equal to 0
+// (see core/denormals.h).
 template <class T>
 FASTCONV_INLINE Vec<T> relu(Vec<T> value) {
-    return value < Vec<T>{} ? Vec<T>{} : value;
+    return value <= Vec<T>{} ? Vec<T>{} : value;
 }
 
 FASTCONV_INLINE index_t smaller(index_t a, index_t b) { return a < b ? a : b; }
