@@ -62,12 +62,14 @@ void add_layer(const Layer& layer, index_t batch) {
                                                    {"backward_input", Pass::kBackwardInput},
                                                    {"backward_weight", Pass::kBackwardWeight}};
     for (const std::string& algorithm : algorithm_names())
-        for (const auto& [name, pass] : passes)
+        for (const auto& [name, pass] : passes) {
+            if (!algorithm_supports(algorithm, geometry_of(layer, batch), pass)) continue;
             benchmark::RegisterBenchmark(
                 (layer.name + "/" + algorithm + "/" + name).c_str(),
                 [=, pass = pass](benchmark::State& state) { run(state, layer, batch, algorithm, pass); })
                 ->UseRealTime()
                 ->Unit(benchmark::kMicrosecond);
+        }
 }
 
 }  // namespace

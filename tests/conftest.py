@@ -14,14 +14,39 @@ hypothesis.settings.load_profile(os.environ.get("FASTCONV_HYPOTHESIS", "short"))
 
 
 def pytest_generate_tests(metafunc):
-    """A test that takes `isa` runs at every level that the machine has, one that takes `algorithm` for each of them."""
-    if "isa" in metafunc.fixturenames or "algorithm" in metafunc.fixturenames:
+    """A test that takes `isa` runs at every level that the machine has, one that takes `algorithm` for each of them.
+
+    One that takes `exact_algorithm` runs for those whose results are sums of the very products.
+    """
+    if {"isa", "algorithm", "exact_algorithm"} & set(metafunc.fixturenames):
         import fastconv as fc
+        from algorithms import is_exact
 
         if "isa" in metafunc.fixturenames:
             metafunc.parametrize("isa", fc.info()["isa_available"], indirect=True)
         if "algorithm" in metafunc.fixturenames:
             metafunc.parametrize("algorithm", fc.algorithms())
+        if "exact_algorithm" in metafunc.fixturenames:
+            metafunc.parametrize("exact_algorithm", [name for name in fc.algorithms() if is_exact(name)])
+
+
+def pytest_collection_modifyitems(config, items):
+    """What an algorithm doesn't support isn't tested with it; test_algorithms.py says what that is."""
+    wanted = {True: [], False: []}
+    for item in items:
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        wanted[_is_supported(params.get("algorithm"), params.get("case"))].append(item)
+    if wanted[False]:
+        config.hook.pytest_deselected(items=wanted[False])
+        items[:] = wanted[True]
+
+
+def _is_supported(algorithm, case):
+    if algorithm is None or case is None:
+        return True
+    from algorithms import supports
+
+    return supports(algorithm, case)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ void register_runtime(py::module_& module) {
     module.def("current_isa", [] { return std::string(current_kernels().name); });
     module.def("set_isa", &set_isa, py::arg("name"));
     module.def("algorithm_names", &algorithm_names);
+    module.def("algorithm_is_exact", &algorithm_is_exact, py::arg("name"));
     module.def("measure_peak", [](bool float64, int threads) {
         const py::gil_scoped_release nogil;
         return float64 ? measure_peak<double>(threads) : measure_peak<float>(threads);

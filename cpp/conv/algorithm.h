@@ -50,6 +50,9 @@ struct Algorithm {
     void (*forward)(const ConvGeometry&, const ForwardArguments<T>&);
     void (*backward_input)(const ConvGeometry&, const BackwardInputArguments<T>&);
     void (*backward_weight)(const ConvGeometry&, const BackwardWeightArguments<T>&);
+    // Results are sums of the very products: exact on small integers, and what isn't finite reaches those alone that
+    // hold it. Not so where the numbers are transformed first.
+    bool exact = true;
 };
 
 template <class T>
@@ -58,9 +61,15 @@ template <class T>
 const Algorithm<T>& im2col_algorithm();
 template <class T>
 const Algorithm<T>& grouped_algorithm();
+template <class T>
+const Algorithm<T>& fourier_algorithm();
 
 // All algorithms, the one to try first at the front.
 std::vector<std::string> algorithm_names();
+
+// Of an algorithm by its name; false where there is none of that name.
+bool algorithm_is_exact(const std::string& name);
+bool algorithm_supports(const std::string& name, const ConvGeometry& geometry, Pass pass);
 
 template <class T>
 struct Choice {

@@ -6,8 +6,8 @@ namespace {
 
 template <class T>
 const std::vector<const Algorithm<T>*>& algorithms() {
-    static const std::vector<const Algorithm<T>*> list{&grouped_algorithm<T>(), &im2col_algorithm<T>(),
-                                                       &direct_algorithm<T>()};
+    static const std::vector<const Algorithm<T>*> list{&fourier_algorithm<T>(), &grouped_algorithm<T>(),
+                                                       &im2col_algorithm<T>(), &direct_algorithm<T>()};
     return list;
 }
 
@@ -17,6 +17,18 @@ std::vector<std::string> algorithm_names() {
     std::vector<std::string> names;
     for (const auto* algorithm : algorithms<float>()) names.push_back(algorithm->name);
     return names;
+}
+
+bool algorithm_is_exact(const std::string& name) {
+    for (const auto* algorithm : algorithms<float>())
+        if (name == algorithm->name) return algorithm->exact;
+    return false;
+}
+
+bool algorithm_supports(const std::string& name, const ConvGeometry& geometry, Pass pass) {
+    for (const auto* algorithm : algorithms<float>())
+        if (name == algorithm->name) return algorithm->supports(geometry, pass);
+    return false;
 }
 
 template <class T>

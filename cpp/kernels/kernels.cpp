@@ -2,6 +2,7 @@
 // FASTCONV_TABLE name that fastconv_add_kernels() in CMakeLists.txt gives it; the table is the only
 // symbol that leaves the object file.
 #include "kernels/elementwise.h"
+#include "kernels/fft.h"
 #include "kernels/gemm.h"
 #include "kernels/lanes.h"
 #include "kernels/machine.h"
@@ -30,6 +31,11 @@ constexpr Kernels<T> make_table() {
         multiply_lanes<T>,
         add_lane_products<T>,
         spread_lanes<T>,
+        transform_lanes<T>,
+        split_spectra<T>,
+        join_spectra<T>,
+        multiply_spectra<T>,
+        copy_lanes<T>,
         max_line<T>,
         average_line<T>,
         weighted_line<T>,

@@ -160,6 +160,52 @@ struct LaneSpread {
     index_t pitch;
 };
 
+// Rows of complex numbers: real parts at data[row * pitch], imaginary parts `imaginary` values after them.
+template <class T>
+struct ComplexRows {
+    T* data;
+    index_t pitch, imaginary;
+};
+
+// The Fourier transforms of one vector of lanes: target[f] = sum over t of source[t] * root^(t * f), with root =
+// exp(-2 pi i / length). The length is a power of two, at least two.
+template <class T>
+struct FourierBlock {
+    index_t length;
+    ComplexRows<const T> source;
+    ComplexRows<T> target;
+    const T* roots;  // real and imaginary parts of root^k, for k below 3/4 of the length
+    // Room for 2 * length vectors each. With a pitch of two vectors, work[1] may be the target as well, and
+    // work[(passes + 1) % 2] the source, where passes is half the logarithm (base two) of the length, rounded up.
+    T* work[2];
+};
+
+// Complex products at one frequency: target[r][k] (+)= sum over l of left[r][l] * right[l][k], in every group, where
+// left[r][l] is left[r * left_pitch + l * left_step]. Whole vectors of `right` are read, past its last column too.
+template <class T>
+struct SpectrumProduct {
+    index_t groups, rows, depth, columns;
+    const T* left;
+    index_t left_group_step, left_pitch, left_step, left_imaginary;
+    const T* right;
+    index_t right_group_step, right_pitch, right_imaginary;
+    T* target;
+    index_t target_group_step, target_pitch, target_imaginary;
+    bool conjugate_left, conjugate_target, accumulate;
+};
+
+// target[t * target_step + l] = act(source[t * source_step + l] + bias[l]), at most a vector of lanes.
+template <class T>
+struct LaneCopy {
+    const T* source;
+    index_t source_step;
+    T* target;
+    index_t target_step;
+    index_t times, lanes;
+    const T* bias;  // or null
+    bool relu;
+};
+
 template <class T>
 struct Kernels {
     index_t vector_width;  // panels are padded to multiples of it
@@ -180,6 +226,14 @@ struct Kernels {
     void (*multiply_lanes)(const LaneBlock<T>&) noexcept;
     void (*add_lane_products)(const LaneBlock<T>&) noexcept;
     void (*spread_lanes)(const LaneSpread<T>&) noexcept;
+
+    void (*transform_lanes)(const FourierBlock<T>&) noexcept;
+    // Two vectors of real signals a and b as one of complex ones, a + i b: from its spectrum to the first halves of
+    // twice the conjugate spectra of a and b, one vector after the other, and from the spectra's halves back to it.
+    void (*split_spectra)(index_t length, const ComplexRows<const T>& both, const ComplexRows<T>& halves) noexcept;
+    void (*join_spectra)(index_t length, const ComplexRows<const T>& halves, const ComplexRows<T>& both) noexcept;
+    void (*multiply_spectra)(const SpectrumProduct<T>&) noexcept;
+    void (*copy_lanes)(const LaneCopy<T>&) noexcept;
 
     // The first maximum of each window wins, but a NaN wins over numbers; -inf, and -1 as its index, of an empty one.
     void (*max_line)(const PoolLine<T>&, const PoolPositions&) noexcept;

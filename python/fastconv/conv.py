@@ -116,6 +116,15 @@ def conv1d(
     -------
     (N, L_out, K) array, or (L_out, K) where the input has no batch axis
 
+    Notes
+    -----
+    Long kernels, of 64 taps and more, are where "auto" may take the algorithm "fft" (any dilation and groups, stride 1;
+    in 2-D and 3-D kernels along the width alone). It cuts the sequence in blocks of a few times the kernel's length and
+    multiplies their Fourier transforms. Its error is a few log2(block) * eps, times the root mean square of the outputs
+    of the whole block, small outputs beside large ones included; a NaN or an infinity spreads over its block and a
+    neighbour, of this or another sequence of the batch, and in the gradient of the weight over everything. With
+    ``algorithm="direct"`` it reaches exactly the outputs that see it, and the error is as in `conv2d`.
+
     Examples
     --------
     >>> import numpy as np, fastconv as fc

@@ -48,7 +48,7 @@ def algorithms() -> tuple[str, ...]:
     --------
     >>> import fastconv as fc
     >>> sorted(fc.algorithms())
-    ['direct', 'grouped', 'im2col']
+    ['direct', 'fft', 'grouped', 'im2col']
     """
     return tuple(_core.algorithm_names())
 

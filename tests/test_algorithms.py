@@ -1,0 +1,66 @@
+"""What each algorithm supports, and which one is taken: nothing leaves the other tests unseen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+from algorithms import is_exact, supports
+from cases import CONV, named
+from problems import INTEGERS, problem
+
+
+@pytest.mark.parametrize("name", ["direct", "im2col", "grouped"])
+def test_those_that_add_up_products_support_every_case_and_are_exact(name):
+    assert name in fc.algorithms() and is_exact(name)
+    assert not [case for case in CONV if not supports(name, case)]
+
+
+def is_for_fourier(case):
+    """Stride one; and but along the width, a kernel of one without padding."""
+
+    def is_of(value, wanted):
+        return value == wanted or (isinstance(value, tuple) and all(is_of(one, wanted) for one in value))
+
+    flat = case.kernel[:-1]
+    padding = case.padding if isinstance(case.padding, tuple) else (case.padding,) * case.rank
+    named_padding = isinstance(case.padding, str)  # of no effect on a kernel of one
+    unpadded = named_padding or all(is_of(pad, 0) for pad in padding[: len(flat)])
+    return is_of(case.stride, 1) and is_of(flat, 1) and unpadded
+
+
+def test_fourier_transforms_serve_kernels_along_the_width_with_stride_one():
+    assert not is_exact("fft")
+    expected = {str(case) for case in CONV if is_for_fourier(case)}
+    assert {str(case) for case in CONV if supports("fft", case)} == expected
+    assert len(expected) > 20
+
+
+def test_an_unknown_algorithm_is_exact_in_nothing():
+    assert not is_exact("magic")
+
+
+def taken(case):
+    given = problem(case, INTEGERS, np.float32)
+    return {plan.algorithm for plan in fc.explain(given.input, given.weight, **case.keywords)}
+
+
+def test_auto_transforms_where_the_kernel_is_long_and_the_signal_too():
+    x, w = np.zeros((1, 16384, 16), np.float32), np.zeros((1024, 16, 16), np.float32)
+    plan = fc.explain(x, w)
+    assert {one.algorithm for one in plan} == {"fft"} and "long kernel" in plan.forward.reason
+
+
+@pytest.mark.parametrize("case", named("1d_long_kernel_one_filter", "1d_depthwise_31_taps", "2d_flat_kernel"), ids=str)
+def test_auto_adds_up_where_the_kernel_is_short(case):
+    assert "fft" not in taken(case)
+
+
+def test_the_workspace_of_long_signals_is_bounded():
+    w = np.zeros((512, 4, 4), np.float32)
+    few, many = (
+        fc.explain(np.zeros((1, length, 4), np.float32), w, algorithm="fft").forward.workspace_bytes
+        for length in (200_000, 2_000_000)
+    )
+    assert few == many
