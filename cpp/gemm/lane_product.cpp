@@ -23,7 +23,7 @@ struct Plan {
 
 template <class T>
 Plan make_plan(const LaneProduct<T>& product) {
-    constexpr index_t kFewestLines = 4, kLanes = 64;
+    constexpr index_t kLanes = 16;
     const LaneSource<T>& source = product.source;
     const index_t lines = source.lines();
     Plan plan{};
@@ -35,7 +35,9 @@ Plan make_plan(const LaneProduct<T>& product) {
         plan.lanes_together = std::min(source.lanes(), round_up(ceil_div(source.lanes(), parts), kLanes));
     }
     plan.chunks = ceil_div(source.lanes(), plan.lanes_together);
-    const index_t blocks = std::min(ceil_div(wanted, plan.chunks), ceil_div(lines, kFewestLines));
+    // A block of lines spreads the first lines of its windows anew.
+    const index_t fewest_lines = source.spreads() ? 4 : 1;
+    const index_t blocks = std::min(ceil_div(wanted, plan.chunks), ceil_div(lines, fewest_lines));
     plan.lines_per_task = std::max<index_t>(ceil_div(lines, std::max<index_t>(blocks, 1)), 1);
     plan.line_tasks = ceil_div(lines, plan.lines_per_task);
     plan.threads = worthwhile_threads(operations(source), plan.tasks());

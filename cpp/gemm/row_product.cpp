@@ -18,7 +18,8 @@ constexpr index_t kNarrowDepth = 1024;  // of a few columns
 constexpr index_t kRows = 144;
 constexpr index_t kFewestRows = 24;
 constexpr index_t kColumns = 512;
-constexpr index_t kFewRowBlocks = 2, kLateColumns = 4;  // panels of late packing: with 256 rows they are 64 KB of L2
+// With late packing the panels are the smaller part of L2 (4 of 256 rows are 64 KB), and a block has more rows.
+constexpr index_t kLateRows = 288, kFewRowBlocks = 2, kLateColumns = 4;
 
 // How a product is cut. Every target value is computed in one task, its sum in the order of the
 // reduction; so none of this changes a bit of the result.
@@ -65,11 +66,12 @@ Plan make_plan(const RowProduct<T>& product, const Kernels<T>& kernels) {
     const int threads = worthwhile_threads(operations, plan.rows * product.groups * product.columns);
     const index_t wanted = threads > 1 ? 4 * threads : 1;
     // With few rows the matrix is the larger part: it is cut by columns, and packed where it is used.
-    const index_t few_blocks = ceil_div(plan.rows, kRows);
+    const index_t few_blocks = ceil_div(plan.rows, kLateRows);
     const index_t panels = product.groups * ceil_div(product.columns, kernels.panel_width);
     plan.packs_late = !plan.narrow && few_blocks <= kFewRowBlocks && panels * few_blocks >= wanted;
-    const index_t rows_wanted = plan.packs_late ? kRows : std::clamp(ceil_div(plan.rows, wanted), kFewestRows, kRows);
+    const index_t rows_wanted = plan.packs_late ? kLateRows : std::clamp(ceil_div(plan.rows, wanted), kFewestRows, kRows);
     plan.row_blocks = std::max<index_t>(ceil_div(plan.rows, rows_wanted), 1);
+    if (!plan.packs_late) plan.row_blocks = round_up(plan.row_blocks, threads);  // an odd one out would be waited for
     plan.rows_per_block = round_up(std::max<index_t>(ceil_div(plan.rows, plan.row_blocks), 1), kernels.row_tile);
     plan.row_blocks = ceil_div(plan.rows, plan.rows_per_block);
 
