@@ -171,7 +171,6 @@ class LaneLines {
         block.channels = lanes_;
         block.target_step = taps_.pixel_step() * target_step;
         block.last_inside = block.pixels;
-        block.soon = line_soon(line);
         LaneSegment<T>* next = segments_;
         for (index_t taps = kLaneSegmentTaps; taps > 0; --taps) {
             block.segments[taps - 1] = next;
@@ -184,18 +183,6 @@ class LaneLines {
   private:
     static index_t most_segments(const LaneSource<T>& source, const LineTaps& taps) {
         return source.map.axes[0].taps * source.map.axes[1].taps * source.group_inputs * taps.size();
-    }
-
-    // The line of the source that the next line of the target is the first to meet, where lines are read in place.
-    const T* line_soon(const Line& line) const {
-        const AxisMap &depth = source_.map.axes[0], &height = source_.map.axes[1];
-        const index_t farthest = height.tap_step > 0 ? height.taps - 1 : 0;
-        const index_t h = height.source_start + (line.h + 1) * height.source_step + farthest * height.tap_step;
-        const index_t d = depth.source_start + line.d * depth.source_step +
-                          (depth.tap_step > 0 ? depth.taps - 1 : 0) * depth.tap_step;
-        if (source_.spreads() || h < 0 || h >= height.extent || d < 0 || d >= depth.extent) return nullptr;
-        const TensorView<const T>& tensor = source_.tensor;
-        return tensor.data + line.n * tensor.batch_stride + d * tensor.strides[0] + h * tensor.strides[1] + first_lane_;
     }
 
     // The segments of so many taps, over all lines of the kernel that lie inside the source.

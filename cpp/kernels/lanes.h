@@ -156,19 +156,8 @@ struct LaneTiles {
         for (; pixel < pixels; ++pixel) tile<1>(pixel);
     }
 
-    // What the next line needs starts on its way from memory while this one is computed.
-    FASTCONV_INLINE void fetch(index_t pixel) const {
-        constexpr index_t line = 64 / sizeof(T);
-        for (index_t c = first; c < last; c += line) {
-            __builtin_prefetch(block.soon + pixel * block.source_step + c);
-            __builtin_prefetch(block.target + (block.pixels + pixel) * block.target_step + c);
-        }
-    }
-
     template <int Pixels>
     FASTCONV_INLINE void tile(index_t pixel) const {
-        if (block.soon != nullptr)
-            for (int p = 0; p < Pixels; ++p) fetch(pixel + p);
         const LaneTileVisit<T, Pixels> visit{block, pixel};
         const index_t rest = (last - first) % kLanes<T>;
         if (rest > 0 && last >= kLanes<T>) {

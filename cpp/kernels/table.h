@@ -146,7 +146,6 @@ struct LaneBlock {
     index_t target_step;  // of target or right, from pixel to pixel
     const T* bias;        // or null
     bool relu;
-    const T* soon;  // a line of the source that will be needed next, of as many pixels and channels; or null
 };
 
 // target[(p * group_inputs + i) * pitch + g * repeats + r] = source[p][g * group_inputs + i]: every input channel as
