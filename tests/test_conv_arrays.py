@@ -321,3 +321,13 @@ def test_positions_past_two_to_the_31_are_addressed_rightly(algorithm):
     pooled, indices = fc.max_pool1d(x, 1, stride=2**20, return_indices=True)
     np.testing.assert_array_equal(pooled[0, -1], x[0, -1])
     assert (indices[0, -1] == 2**29).all()
+
+
+@pytest.mark.parametrize("filters", [64, 68])
+def test_outputs_larger_than_the_caches_are_whole(filters, dtype, isa):
+    """They may be written past the caches; 68 filters leave vectors that aren't full."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(-4, 5, (1, 224, 224, 3)).astype(dtype)
+    w = rng.integers(-4, 5, (1, 1, 3, filters)).astype(dtype)
+    assert_equal(fc.conv2d(x, w), x @ w[0, 0], isa)
+    assert_equal(fc.conv2d(x, w, activation="relu"), np.maximum(x @ w[0, 0], 0), isa)

@@ -60,17 +60,19 @@ Plan make_plan(const OuterProduct<T>& product, const Kernels<T>& kernels) {
     // Parts change no bit, so there are only as many as the threads need: each packs the right-hand side for itself.
     const double operations = 2.0 * static_cast<double>(plan.rows) * static_cast<double>(plan.result_size);
     const index_t tasks = 4 * worthwhile_threads(operations, kTasks / 4);
-    const index_t most_parts = ceil_div(plan.result_rows, 8 * kernels.row_tile);
-    plan.parts = std::min(ceil_div(tasks, plan.slices), most_parts);
-    plan.result_rows_per_part = ceil_div(plan.result_rows, plan.parts);
-    plan.parts = ceil_div(plan.result_rows, plan.result_rows_per_part);
-
     plan.columns_per_segment = std::min(kColumns, product.columns);
     plan.segments_per_group = ceil_div(product.columns, plan.columns_per_segment);
     plan.segments = product.groups * plan.segments_per_group;
-    const index_t splits = std::min(ceil_div(tasks, plan.slices * plan.parts), plan.segments);
+    // Columns first: they share no work at all.
+    const index_t splits = std::min(ceil_div(tasks, plan.slices), plan.segments);
     plan.segments_per_task = ceil_div(plan.segments, splits);
     plan.segment_tasks = ceil_div(plan.segments, plan.segments_per_task);
+
+    const index_t most_parts = ceil_div(plan.result_rows, 8 * kernels.row_tile);
+    plan.parts = std::min(ceil_div(tasks, plan.slices * plan.segment_tasks), most_parts);
+    plan.result_rows_per_part = ceil_div(plan.result_rows, plan.parts);
+    plan.parts = ceil_div(plan.result_rows, plan.result_rows_per_part);
+
     plan.padded_columns = round_up(plan.columns_per_segment, kernels.vector_width);
 
     plan.threads = worthwhile_threads(operations, plan.tasks());

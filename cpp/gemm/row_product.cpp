@@ -4,6 +4,7 @@
 
 #include "core/arithmetic.h"
 #include "core/isa.h"
+#include "core/machine.h"
 #include "core/memory.h"
 #include "core/threads.h"
 
@@ -30,6 +31,7 @@ struct Plan {
     index_t columns_per_segment, segments_per_group, segments;  // a segment is some columns of one group
     index_t padded_columns, padded_reduction;                   // of a segment
     bool narrow;                                                // vectors run along the rows
+    bool streams;                                               // the target is written past the caches
     bool packs_late;                                            // each task packs its panels itself, block by block
     index_t segments_per_task, segment_tasks;
     int threads;
@@ -41,6 +43,16 @@ struct Plan {
 template <class T>
 index_t padded_depth(const Plan& plan, const Kernels<T>& kernels) {
     return round_up(plan.depth_per_block, kernels.vector_width);
+}
+
+// Whether the target is larger than what the last cache keeps, and every vector of it is aligned.
+template <class T>
+bool may_stream(const RowProduct<T>& product, const Plan& plan, index_t vector_width) {
+    const TensorView<T>& target = product.target;
+    index_t strides = target.batch_stride | product.columns;
+    for (const index_t stride : target.strides) strides |= stride;
+    return plan.rows * product.groups * product.columns * static_cast<index_t>(sizeof(T)) > last_cache_bytes() &&
+           reinterpret_cast<std::uintptr_t>(target.data) % kAlignment == 0 && strides % vector_width == 0;
 }
 
 template <class T>
@@ -69,7 +81,8 @@ Plan make_plan(const RowProduct<T>& product, const Kernels<T>& kernels) {
     const index_t few_blocks = ceil_div(plan.rows, kLateRows);
     const index_t panels = product.groups * ceil_div(product.columns, kernels.panel_width);
     plan.packs_late = !plan.narrow && few_blocks <= kFewRowBlocks && panels * few_blocks >= wanted;
-    const index_t rows_wanted = plan.packs_late ? kLateRows : std::clamp(ceil_div(plan.rows, wanted), kFewestRows, kRows);
+    const index_t rows_wanted =
+        plan.packs_late ? kLateRows : std::clamp(ceil_div(plan.rows, wanted), kFewestRows, kRows);
     plan.row_blocks = std::max<index_t>(ceil_div(plan.rows, rows_wanted), 1);
     if (!plan.packs_late) plan.row_blocks = round_up(plan.row_blocks, threads);  // an odd one out would be waited for
     plan.rows_per_block = round_up(std::max<index_t>(ceil_div(plan.rows, plan.row_blocks), 1), kernels.row_tile);
@@ -88,6 +101,7 @@ Plan make_plan(const RowProduct<T>& product, const Kernels<T>& kernels) {
     plan.segments_per_task = ceil_div(plan.segments, std::min(splits, plan.segments));
     plan.segment_tasks = ceil_div(plan.segments, plan.segments_per_task);
     plan.threads = worthwhile_threads(operations, plan.tasks());
+    plan.streams = plan.blocks == 1 && !plan.narrow && may_stream(product, plan, kernels.vector_width);
     return plan;
 }
 
@@ -249,7 +263,7 @@ void multiply(const RowProduct<T>& product) {
                 multiply_rows({sources, rows, rows, block.taps, segment.group * product.depth + block.channel,
                                block.depth, panels, segment.columns, targets, column,
                                product.bias == nullptr ? nullptr : product.bias + column, workspace.zeros, b > 0,
-                               product.relu && b == plan.blocks - 1});
+                               product.relu && b == plan.blocks - 1, plan.streams});
             }
         }
     });

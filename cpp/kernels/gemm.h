@@ -163,6 +163,14 @@ struct Tile {
         }
     }
 
+    template <class Row>
+    FASTCONV_INLINE void stream_to(Row row) const {
+#pragma GCC unroll 16
+        for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
+            for (int v = 0; v < Vectors; ++v) store_past_cache(row(r) + v * kLanes<T>, sums[r][v]);
+    }
+
   private:
     static constexpr index_t kWidth = Vectors * kLanes<T>;
 
@@ -214,7 +222,11 @@ void multiply_tile(const RowBlock<T>& block, index_t row, index_t column, const 
     }
 
     if (block.relu) tile.clamp_below_zero();
-    tile.store_to(target, columns);
+    if (block.stream && columns == Vectors * kLanes<T>) {
+        tile.stream_to(target);
+    } else {
+        tile.store_to(target, columns);
+    }
 }
 
 // The last tile of a block has fewer rows: Rows counts down to the instantiation that fits.
@@ -245,6 +257,7 @@ struct MultiplyVisit {
 template <class T>
 void multiply_rows(const RowBlock<T>& block) noexcept {
     for_each_panel<T>(block.columns, block.taps * block.depth, MultiplyVisit<T>{block});
+    if (block.stream) order_stores();
 }
 
 // Here the rows of the tile are neighbouring channels of one source row: one pointer per step.

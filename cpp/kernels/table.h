@@ -28,6 +28,7 @@ struct RowBlock {
     const T* zeros;  // a source row that is this one needn't be multiplied
     bool accumulate;
     bool relu;
+    bool stream;  // targets are aligned to vectors, and so large that nothing of them would be left in the caches
 };
 
 // A sum of outer products: sums[c * pitch + k] += sum over rows of source[row][offset + c] * panel[row][k].
