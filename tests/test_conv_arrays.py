@@ -331,3 +331,19 @@ def test_outputs_larger_than_the_caches_are_whole(filters, dtype, isa):
     w = rng.integers(-4, 5, (1, 1, 3, filters)).astype(dtype)
     assert_equal(fc.conv2d(x, w), x @ w[0, 0], isa)
     assert_equal(fc.conv2d(x, w, activation="relu"), np.maximum(x @ w[0, 0], 0), isa)
+
+
+@pytest.mark.parametrize("groups", [64, 32])
+def test_outputs_of_groups_larger_than_the_caches_are_whole(groups, isa):
+    rng = np.random.default_rng(0)
+    x = rng.integers(-4, 5, (2, 160, 161, 64)).astype(np.float32)
+    w = rng.integers(-4, 5, (3, 3, 64 // groups, 64)).astype(np.float32)
+    for keywords in ({"padding": 1}, {"padding": 1, "stride": 2}):
+        keywords["groups"] = groups
+        output, expected = (fc.conv2d(x, w, **keywords, algorithm=name) for name in ("grouped", "im2col"))
+        assert_equal(output, expected, isa)
+        found, expected = (
+            fc.conv2d_backward(output, x, w, **keywords, algorithm=name, wrt=["input"]).input
+            for name in ("grouped", "im2col")
+        )
+        assert_equal(found, expected, isa)

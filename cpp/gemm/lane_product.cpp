@@ -2,6 +2,7 @@
 
 #include "core/threads.h"
 #include "gemm/slices.h"
+#include "gemm/streaming.h"
 
 namespace fastconv {
 namespace {
@@ -105,6 +106,7 @@ void multiply(const LaneProduct<T>& product) {
     if (source.map.rows() == 0) return;
     const Plan plan = make_plan(product);
     const AxisMap &depth = source.map.axes[0], &height = source.map.axes[1], &width = source.map.axes[2];
+    const bool streams = may_stream(product.target, source.map.batch, source.map.rows(), source.lanes());
     const LineTaps taps(source.map.axes[2]);
     Buffer buffer;
     const auto scratch = carve_buffer(buffer, [&](Arena& arena) { return carve(arena, product, taps, plan); });
@@ -127,6 +129,7 @@ void multiply(const LaneProduct<T>& product) {
                 block.target = target + residue * step;
                 block.bias = product.bias == nullptr ? nullptr : product.bias + lane;
                 block.relu = product.relu;
+                block.stream = streams;
                 kernels<T>().multiply_lanes(block);
             }
         }

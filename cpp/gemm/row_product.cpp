@@ -4,9 +4,9 @@
 
 #include "core/arithmetic.h"
 #include "core/isa.h"
-#include "core/machine.h"
 #include "core/memory.h"
 #include "core/threads.h"
+#include "gemm/streaming.h"
 
 namespace fastconv {
 namespace {
@@ -43,16 +43,6 @@ struct Plan {
 template <class T>
 index_t padded_depth(const Plan& plan, const Kernels<T>& kernels) {
     return round_up(plan.depth_per_block, kernels.vector_width);
-}
-
-// Whether the target is larger than what the last cache keeps, and every vector of it is aligned.
-template <class T>
-bool may_stream(const RowProduct<T>& product, const Plan& plan, index_t vector_width) {
-    const TensorView<T>& target = product.target;
-    index_t strides = target.batch_stride | product.columns;
-    for (const index_t stride : target.strides) strides |= stride;
-    return plan.rows * product.groups * product.columns * static_cast<index_t>(sizeof(T)) > last_cache_bytes() &&
-           reinterpret_cast<std::uintptr_t>(target.data) % kAlignment == 0 && strides % vector_width == 0;
 }
 
 template <class T>
@@ -101,7 +91,8 @@ Plan make_plan(const RowProduct<T>& product, const Kernels<T>& kernels) {
     plan.segments_per_task = ceil_div(plan.segments, std::min(splits, plan.segments));
     plan.segment_tasks = ceil_div(plan.segments, plan.segments_per_task);
     plan.threads = worthwhile_threads(operations, plan.tasks());
-    plan.streams = plan.blocks == 1 && !plan.narrow && may_stream(product, plan, kernels.vector_width);
+    plan.streams = plan.blocks == 1 && !plan.narrow &&
+                   may_stream(product.target, product.source.map.batch, plan.rows, product.groups * product.columns);
     return plan;
 }
 

@@ -99,26 +99,26 @@ struct LaneTile {
             sums[p] = block.bias == nullptr ? typename Lane::Value{} : Lane::load(block.bias + channel);
     }
 
-    FASTCONV_INLINE void finish() {
-        T* target = block.target + pixel * block.target_step + channel;
+    FASTCONV_INLINE void finish(T* target, index_t target_step) {
         if (block.relu) {
 #pragma GCC unroll 16
             for (int p = 0; p < Pixels; ++p) sums[p] = Lane::relu(sums[p]);
         }
 #pragma GCC unroll 16
-        for (int p = 0; p < Pixels; ++p) Lane::store(target + p * block.target_step, sums[p]);
+        for (int p = 0; p < Pixels; ++p) Lane::store(target + p * target_step, sums[p]);
     }
 };
 
 template <class T, class Lane, int Pixels, bool Inside>
-__attribute__((noinline)) void multiply_lane_tile(const LaneBlock<T>& block, index_t pixel, index_t channel) {
+__attribute__((noinline)) void multiply_lane_tile(const LaneBlock<T>& block, index_t pixel, index_t channel, T* target,
+                                                  index_t target_step) {
     static_assert(kLaneTaps == 3);
     LaneTile<T, Lane, Pixels> tile{{}, block, pixel, channel};
     tile.start();
     tile.template slide_all<3, Inside>();
     tile.template slide_all<2, Inside>();
     tile.template slide_all<1, Inside>();
-    tile.finish();
+    tile.finish(target, target_step);
 }
 
 template <class T, int Pixels>
@@ -128,14 +128,35 @@ struct LaneTileVisit {
 
     template <class Lane, int Vectors>
     FASTCONV_INLINE void operator()(index_t channel) const {
+        T* target = block.target + pixel * block.target_step + channel;
+        if constexpr (Vectors * Lane::kWidth * sizeof(T) >= 64) {
+            if (block.stream) return stream<Lane, Vectors>(channel, target);
+        }
+        multiply<Lane, Vectors>(channel, target, block.target_step);
+    }
+
+    template <class Lane, int Vectors>
+    FASTCONV_INLINE void multiply(index_t channel, T* target, index_t target_step) const {
         const bool inside = pixel >= block.first_inside && pixel + Pixels <= block.last_inside;
-        for (int v = 0; v < Vectors; ++v, channel += Lane::kWidth) {
+        for (int v = 0; v < Vectors; ++v, channel += Lane::kWidth, target += Lane::kWidth) {
             if (inside) {
-                multiply_lane_tile<T, Lane, Pixels, true>(block, pixel, channel);
+                multiply_lane_tile<T, Lane, Pixels, true>(block, pixel, channel, target, target_step);
             } else {
-                multiply_lane_tile<T, Lane, Pixels, false>(block, pixel, channel);
+                multiply_lane_tile<T, Lane, Pixels, false>(block, pixel, channel, target, target_step);
             }
         }
+    }
+
+    // Past the caches go whole cache lines, so a tile waits until all of its vectors are there.
+    template <class Lane, int Vectors>
+    FASTCONV_INLINE void stream(index_t channel, T* target) const {
+        constexpr index_t width = Vectors * Lane::kWidth;
+        T tile[Pixels * width];
+        multiply<Lane, Vectors>(channel, tile, width);
+        for (int p = 0; p < Pixels; ++p)
+#pragma GCC unroll 4
+            for (index_t v = 0; v < width; v += kLanes<T>)
+                store_past_cache(target + p * block.target_step + v, load(tile + p * width + v));
     }
 };
 
@@ -178,6 +199,7 @@ void multiply_lanes(const LaneBlock<T>& block) noexcept {
     const index_t together = values * kStep > kValues ? kStep : kValues / (values > 0 ? values : 1) / kStep * kStep;
     for (index_t c = 0; c < block.channels; c += together)
         LaneTiles<T>{block, c, smaller(c + together, block.channels)}.run();
+    if (block.stream) order_stores();
 }
 
 // The gradient of the weights of a segment: sums[t] += sum over p of source[p + t] * right[p]. Two vectors side by

@@ -147,6 +147,7 @@ struct LaneBlock {
     index_t target_step;  // of target or right, from pixel to pixel
     const T* bias;        // or null
     bool relu;
+    bool stream;  // targets are aligned to cache lines, and so large that nothing of them would be left in the caches
 };
 
 // target[(p * group_inputs + i) * pitch + g * repeats + r] = source[p][g * group_inputs + i]: every input channel as

@@ -1,0 +1,25 @@
+// Whether a product should write its target past the caches: where it is larger than the last of them, and every
+// cache line of it belongs to one row.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "core/machine.h"
+#include "core/memory.h"
+#include "core/tensor.h"
+
+namespace fastconv {
+
+// A target of so many rows and columns, which may be a part of a larger one (a phase of a gradient).
+template <class T>
+bool may_stream(const TensorView<T>& target, index_t batch, index_t rows, index_t columns) {
+    constexpr index_t line = 64 / sizeof(T);
+    const index_t values = std::max(rows * columns, batch * target.batch_stride);
+    index_t strides = target.batch_stride | columns;
+    for (const index_t stride : target.strides) strides |= stride;
+    return values * static_cast<index_t>(sizeof(T)) > last_cache_bytes() && strides % line == 0 &&
+           reinterpret_cast<std::uintptr_t>(target.data) % kAlignment == 0;
+}
+
+}  // namespace fastconv
