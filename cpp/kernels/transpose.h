@@ -47,13 +47,6 @@ FASTCONV_INLINE void store_chunks(T* target, Chunks<T, chunks> values) {
     *reinterpret_cast<typename ChunksOf<T, chunks>::Unaligned*>(target) = values;
 }
 
-// Streaming stores may be seen late by other threads; after this they are seen.
-FASTCONV_INLINE void finish_streaming() {
-#if defined(__x86_64__)
-    _mm_sfence();
-#endif
-}
-
 // Chunk i comes from source[i * pitch].
 template <class T, int chunks>
 FASTCONV_INLINE Chunks<T, chunks> load_chunks(const T* source, index_t pitch) {
@@ -233,7 +226,7 @@ void copy_block(const CopyBlock<T>& block) noexcept {
     if (block.stream && block.rows % kLine<T> == 0 && block.target_pitch % kLine<T> == 0 &&
         reinterpret_cast<std::uintptr_t>(block.target) % 64 == 0) {
         transpose_rows<T, chunks, true>(block);
-        return finish_streaming();
+        return order_stores();
     }
     if (block.rows >= kLanes<T>) return transpose_rows<T, chunks, false>(block);
     if (block.rows >= kChunk<T>) return transpose_rows<T, 1, false>(block);
