@@ -100,18 +100,21 @@ FASTCONV_INLINE void store_narrow(index_t* target, Vec<index_t> wide) { store(ta
 template <class T>
 index_t narrow_positions(const index_t* indices, index_t count, Position<T>* positions) noexcept {
     constexpr index_t kWide = kLanes<index_t>;
-    Vec<index_t> absent{}, seen{};
+    using Bits = std::uint64_t;  // what follows the largest index is no overflow there
+    Vec<index_t> absent{};
+    Vec<Bits> seen{};
     index_t i = 0;
     for (; i + kWide <= count; i += kWide) {
         const Vec<index_t> wide = load(indices + i);
         absent -= wide == -1;
-        seen |= wide + 1;
+        seen |= (Vec<Bits>)wide + 1;
         store_narrow(positions + i, wide);
     }
-    index_t missing = 0, bits = 0;
+    index_t missing = 0;
+    Bits bits = 0;
     for (; i < count; ++i) {
         missing += indices[i] == -1;
-        bits |= indices[i] + 1;
+        bits |= static_cast<Bits>(indices[i]) + 1;
         positions[i] = static_cast<Position<T>>(indices[i]);
     }
     for (index_t lane = 0; lane < kWide; ++lane) missing += absent[lane], bits |= seen[lane];
