@@ -13,6 +13,12 @@ double operations(const LaneSource<T>& source) {
            static_cast<double>(source.group_inputs * source.lanes());
 }
 
+// target = some columns of these rows, one row after the other.
+template <class T>
+void copy_rows(const T* source, index_t pitch, index_t rows, index_t columns, T* target) {
+    for (index_t row = 0; row < rows; ++row) std::copy_n(source + row * pitch, columns, target + row * columns);
+}
+
 // Every value of the target is computed whole by one task, so the cutting may look at the number of threads.
 struct Plan {
     index_t lanes_together, chunks;  // the lanes
@@ -31,13 +37,13 @@ Plan make_plan(const LaneProduct<T>& product) {
     plan.threads = worthwhile_threads(operations(source), lines * source.lanes());
     const index_t wanted = plan.threads > 1 ? 4 * plan.threads : 1;
     plan.lanes_together = source.lanes_together(kernels<T>().vector_width);
-    if (!source.spreads() && lines < wanted) {
+    if (!source.copies() && lines < wanted) {
         const index_t parts = ceil_div(wanted, std::max<index_t>(lines, 1));
         plan.lanes_together = std::min(source.lanes(), round_up(ceil_div(source.lanes(), parts), kLanes));
     }
     plan.chunks = ceil_div(source.lanes(), plan.lanes_together);
-    // A block of lines spreads the first lines of its windows anew.
-    const index_t fewest_lines = source.spreads() ? 4 : 1;
+    // A block of lines copies the first lines of its windows anew.
+    const index_t fewest_lines = source.copies() ? 4 : 1;
     const index_t blocks = std::min(ceil_div(wanted, plan.chunks), ceil_div(lines, fewest_lines));
     plan.lines_per_task = std::max<index_t>(ceil_div(lines, std::max<index_t>(blocks, 1)), 1);
     plan.line_tasks = ceil_div(lines, plan.lines_per_task);
@@ -46,8 +52,16 @@ Plan make_plan(const LaneProduct<T>& product) {
 }
 
 template <class T>
-auto carve(Arena& arena, const LaneProduct<T>& product, const LineTaps& taps, const Plan& plan) {
-    return LaneLines<T>::carve(arena, product.source, taps, plan.lanes_together, plan.threads);
+struct Workspace {
+    typename LaneLines<T>::Scratch scratch;
+    T* weight;  // those of the lanes of a task together, where lines are packed
+};
+
+template <class T>
+Workspace<T> carve(Arena& arena, const LaneProduct<T>& product, const LineTaps& taps, const Plan& plan) {
+    const LaneSource<T>& source = product.source;
+    return {LaneLines<T>::carve(arena, source, taps, plan.lanes_together, plan.threads),
+            arena.take<T>(source.packs() ? source.kernel_rows() * source.lanes() : 0)};
 }
 
 // The rows of a sum are cut into slices, each with sums of its own, by geometry alone.
@@ -65,7 +79,7 @@ OuterPlan make_plan(const LaneOuterProduct<T>& product) {
     const LaneSource<T>& source = product.source;
     OuterPlan plan{};
     plan.lanes_together =
-        source.spreads() ? source.lanes_together(kernels<T>().vector_width) : std::min(kLanes, source.lanes());
+        source.copies() ? source.lanes_together(kernels<T>().vector_width) : std::min(kLanes, source.lanes());
     plan.chunks = ceil_div(source.lanes(), plan.lanes_together);
     plan.result_rows = source.map.taps() * source.group_inputs;
     const index_t affordable = kMostPartialSums / std::max<index_t>(plan.result_rows * source.lanes(), 1);
@@ -80,6 +94,7 @@ template <class T>
 struct OuterWorkspace {
     typename LaneLines<T>::Scratch scratch;
     T* partial_sums;  // slice by slice; null where there is one slice
+    T *sums, *right;  // per worker: those of the lanes of a task together, where lines are packed
 };
 
 template <class T>
@@ -88,6 +103,9 @@ OuterWorkspace<T> carve(Arena& arena, const LaneOuterProduct<T>& product, const 
     workspace.scratch = LaneLines<T>::carve(arena, product.source, taps, plan.lanes_together, plan.threads);
     workspace.partial_sums =
         plan.slices > 1 ? arena.take<T>(plan.slices * plan.result_rows * product.source.lanes()) : nullptr;
+    const index_t packed = product.source.packs() ? plan.threads * plan.lanes_together : 0;
+    workspace.sums = arena.take<T>(packed * plan.result_rows);
+    workspace.right = arena.take<T>(packed * product.source.map.axes[2].count);
     return workspace;
 }
 
@@ -109,14 +127,22 @@ void multiply(const LaneProduct<T>& product) {
     const bool streams = may_stream(product.target, source.map.batch, source.map.rows(), source.lanes());
     const LineTaps taps(source.map.axes[2]);
     Buffer buffer;
-    const auto scratch = carve_buffer(buffer, [&](Arena& arena) { return carve(arena, product, taps, plan); });
+    const auto workspace = carve_buffer(buffer, [&](Arena& arena) { return carve(arena, product, taps, plan); });
+    const index_t rows = source.kernel_rows();
+    if (source.packs()) {
+        for (index_t lane = 0; lane < source.lanes(); lane += plan.lanes_together)
+            copy_rows(product.weight + lane, source.lanes(), rows, std::min(plan.lanes_together, source.lanes() - lane),
+                      workspace.weight + lane * rows);
+    }
 
     parallel_for(plan.tasks(), plan.threads, [&](index_t task, int worker) {
         const index_t lane = task % plan.chunks * plan.lanes_together;
         const index_t lanes = std::min(plan.lanes_together, source.lanes() - lane);
         const index_t first = task / plan.chunks * plan.lines_per_task;
         const index_t last = std::min(first + plan.lines_per_task, source.lines());
-        LaneLines<T> lines(source, taps, scratch, worker, lane, lanes, plan.lanes_together);
+        const T* weight = source.packs() ? workspace.weight + lane * rows : product.weight + lane;
+        const index_t pitch = source.packs() ? lanes : source.lanes();
+        LaneLines<T> lines(source, taps, workspace.scratch, worker, lane, lanes, plan.lanes_together);
         for (index_t l = first; l < last; ++l) {
             const Line line = line_at(source.map, l);
             T* target = product.target.data + line.n * product.target.batch_stride +
@@ -125,7 +151,7 @@ void multiply(const LaneProduct<T>& product) {
                         width.target_start * product.target.strides[2] + lane;
             const index_t step = width.target_step * product.target.strides[2];
             for (index_t residue = 0; residue < taps.residues(); ++residue) {
-                LaneBlock<T> block = lines.block(line, residue, product.weight, nullptr, source.lanes(), step);
+                LaneBlock<T> block = lines.block(line, residue, weight, nullptr, pitch, step);
                 block.target = target + residue * step;
                 block.bias = product.bias == nullptr ? nullptr : product.bias + lane;
                 block.relu = product.relu;
@@ -149,6 +175,7 @@ void sum_products(const LaneOuterProduct<T>& product) {
     const OuterPlan plan = make_plan(product);
     const index_t width = source.map.axes[2].count, size = plan.result_rows * source.lanes();
     const LineTaps taps(source.map.axes[2]);
+    const bool packs = source.packs();
     Buffer buffer;
     const auto workspace = carve_buffer(buffer, [&](Arena& arena) { return carve(arena, product, taps, plan); });
 
@@ -158,19 +185,33 @@ void sum_products(const LaneOuterProduct<T>& product) {
         const index_t first = std::min(slice * plan.lines_per_slice, source.lines());
         const index_t last = std::min(first + plan.lines_per_slice, source.lines());
         T* sums = plan.slices > 1 ? workspace.partial_sums + slice * size : product.sums;
-        for (index_t row = 0; row < plan.result_rows; ++row)
-            std::fill_n(sums + row * source.lanes() + lane, lanes, T(0));
+        T* const result = sums + lane;
+        index_t pitch = source.lanes();
+        T* const packed_right = workspace.right + worker * plan.lanes_together * width;
+        if (packs) {
+            pitch = lanes;
+            sums = workspace.sums + worker * plan.lanes_together * plan.result_rows;
+        } else {
+            sums += lane;
+        }
+        for (index_t row = 0; row < plan.result_rows; ++row) std::fill_n(sums + row * pitch, lanes, T(0));
 
         LaneLines<T> lines(source, taps, workspace.scratch, worker, lane, lanes, plan.lanes_together);
         for (index_t l = first; l < last; ++l) {
             const Line line = line_at(source.map, l);
             const T* right = product.right + l * width * source.lanes() + lane;
+            if (packs) {
+                copy_rows(right, source.lanes(), width, lanes, packed_right);
+                right = packed_right;
+            }
             for (index_t residue = 0; residue < taps.residues(); ++residue) {
-                LaneBlock<T> block = lines.block(line, residue, nullptr, sums, source.lanes(), source.lanes());
-                block.right = right + residue * source.lanes();
+                LaneBlock<T> block = lines.block(line, residue, nullptr, sums, pitch, pitch);
+                block.right = right + residue * pitch;
                 kernels<T>().add_lane_products(block);
             }
         }
+        for (index_t row = 0; packs && row < plan.result_rows; ++row)
+            std::copy_n(sums + row * pitch, lanes, result + row * source.lanes());
     });
     if (plan.slices > 1)
         add_slices(workspace.partial_sums, plan.slices, plan.result_rows, source.lanes(), product.sums, source.lanes());

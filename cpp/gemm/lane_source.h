@@ -5,8 +5,12 @@
 // what the kernels slide over: with g = gcd(stride, dilation), the taps fall into stride / g classes, and the pixels
 // into dilation / g residues.
 //
-// Where an output channel sees several input channels, or shares one, lines are spread first: each input channel is
+// Where an output channel sees several input channels, or shares one, its lane finds them by permutations in registers,
+// if a vector of lanes meets no more than a vector of channels. Otherwise lines are spread first: each input channel is
 // repeated for the output channels of its group, and kept while the next lines of the target need it, too.
+//
+// Pixels a power of two apart share a few sets of the cache. Lines of such pixels are copied, too, some lanes at a
+// time.
 #pragma once
 
 #include <numeric>
@@ -97,19 +101,41 @@ struct LaneSource {
     index_t groups = 1, group_inputs = 1, group_outputs = 1;
 
     index_t lanes() const { return groups * group_outputs; }
-    bool spreads() const { return group_inputs > 1 || group_outputs > 1; }
+    bool mixes() const {
+        const Kernels<T>& table = kernels<T>();
+        return table.mixes_lanes && group_outputs > 1 && group_inputs <= group_outputs &&
+               table.vector_width % group_outputs == 0;
+    }
+    bool spreads() const { return (group_inputs > 1 || group_outputs > 1) && !mixes(); }
+    // Measured on a Zen 4, float32, unpacked over packed: 31x31 with 128 channels 1.4, 1-D with 31 taps and 256
+    // channels 1.3; 3x3 with 128 channels 0.8 to 0.9.
+    bool packs() const {
+        constexpr index_t kFewSets = 512, kManyTaps = 25;
+        const index_t bytes = std::abs(map.axes[2].source_step * tensor.strides[2]) * static_cast<index_t>(sizeof(T));
+        return !spreads() && bytes % kFewSets == 0 && map.taps() >= kManyTaps;
+    }
+    bool copies() const { return spreads() || packs(); }
+    index_t kernel_rows() const {  // of lanes values
+        return map.axes[0].kernel * map.axes[1].kernel * map.axes[2].kernel * group_inputs;
+    }
     index_t lines() const { return map.batch * map.axes[0].count * map.axes[1].count; }
 
-    // Spread lines are kept by their position modulo the extent of a window, over depth and height.
+    // Copied lines are kept by their position modulo the extent of a window, over depth and height.
     index_t slots_along(int axis) const {
         const AxisMap& a = map.axes[axis];
         const index_t window = std::max<index_t>(a.taps - 1, 0) * std::abs(a.tap_step) + 1;
         return std::min(window, a.extent);
     }
-    index_t slots() const { return spreads() ? slots_along(0) * slots_along(1) : 0; }
-    index_t slot_size(index_t lanes) const { return map.axes[2].extent * group_inputs * lanes; }
-    // Lanes that are worked on together: all of them, or a few vectors of whole groups where lines are spread.
+    index_t slots() const { return copies() ? slots_along(0) * slots_along(1) : 0; }
+    // Values of a position of a line.
+    index_t position_size(index_t lanes) const {
+        return spreads() ? group_inputs * lanes : packs() ? lanes / group_outputs * group_inputs : tensor.strides[2];
+    }
+    index_t slot_size(index_t lanes) const { return map.axes[2].extent * position_size(lanes); }
+    // Lanes that are worked on together: all of them, or a few vectors of whole groups where lines are copied.
     index_t lanes_together(index_t vector_width) const {
+        constexpr index_t kPackedBytes = 256;  // four lines of cache; 64 and 128 bytes took up to 1.5 times as long
+        if (packs()) return std::min(kPackedBytes / static_cast<index_t>(sizeof(T)), lanes());
         if (!spreads()) return lanes();
         const index_t few = 2 * vector_width;
         const index_t even = group_outputs / std::gcd(group_outputs, few) * few;
@@ -132,14 +158,14 @@ template <class T>
 class LaneLines {
   public:
     struct Scratch {
-        T* spread;
+        T* copies;      // of lines
         index_t* keys;  // which line a slot holds
         LaneSegment<T>* segments;
     };
 
     static Scratch carve(Arena& arena, const LaneSource<T>& source, const LineTaps& taps, index_t lanes, int workers) {
         Scratch scratch;
-        scratch.spread = arena.take<T>(workers * source.slots() * source.slot_size(lanes));
+        scratch.copies = arena.take<T>(workers * source.slots() * source.slot_size(lanes));
         scratch.keys = arena.take<index_t>(workers * source.slots());
         scratch.segments = arena.take<LaneSegment<T>>(workers * most_segments(source, taps));
         return scratch;
@@ -150,23 +176,29 @@ class LaneLines {
               index_t lanes, index_t lanes_together)
         : source_(source),
           taps_(taps),
+          mixes_(source.mixes()),
+          spreads_(source.spreads()),
+          packs_(source.packs()),
           first_lane_(first_lane),
           lanes_(lanes),
+          position_size_(source.position_size(lanes)),
           slot_size_(source.slot_size(lanes_together)) {
-        spread_ = scratch.spread + worker * source.slots() * slot_size_;
+        copies_ = scratch.copies + worker * source.slots() * slot_size_;
         keys_ = scratch.keys + worker * source.slots();
         segments_ = scratch.segments + worker * most_segments(source, taps);
         std::fill_n(keys_, source.slots(), index_t{-1});
     }
 
     // What a kernel needs of a line of the source: segments, steps, pixels, lanes. Element (kernel position, i, lane)
-    // of the weights, or of their gradient, is (kernel position * group_inputs + i) * pitch + lane. Pixels of the
-    // target or of the right-hand side are target_step apart.
+    // of the weights, or of their gradient, is (kernel position * group_inputs + i) * pitch + lane, counted from the
+    // first lane of the task. Pixels of the target or of the right-hand side are target_step apart.
     LaneBlock<T> block(const Line& line, index_t residue, const T* weight, T* sums, index_t pitch,
                        index_t target_step) {
         LaneBlock<T> block{};
-        block.source_step = taps_.position_step() * position_size();
+        block.source_step = taps_.position_step() * position_size_;
         block.weight_step = taps_.kernel_step() * source_.group_inputs * pitch;
+        block.group_inputs = mixes_ ? source_.group_inputs : 1;
+        block.group_outputs = mixes_ ? source_.group_outputs : 1;
         block.pixels = ceil_div(source_.map.axes[2].count - residue, taps_.pixel_step());
         block.channels = lanes_;
         block.target_step = taps_.pixel_step() * target_step;
@@ -189,7 +221,7 @@ class LaneLines {
     LaneSegment<T>* add_lines(LaneSegment<T>* next, const Line& line, index_t residue, index_t taps, const T* weight,
                               T* sums, index_t pitch, LaneBlock<T>& block) {
         const AxisMap &depth = source_.map.axes[0], &height = source_.map.axes[1], &width = source_.map.axes[2];
-        const index_t inputs = source_.group_inputs, step = position_size();
+        const index_t inputs = source_.group_inputs, step = position_size_;
         for (index_t jd = 0; jd < depth.taps; ++jd) {
             const index_t d = depth.source_start + line.d * depth.source_step + jd * depth.tap_step;
             for (index_t jh = 0; jh < height.taps; ++jh) {
@@ -203,44 +235,48 @@ class LaneLines {
                 taps_.for_each(residue, taps, [&](const LineSegment& segment) {
                     block.first_inside = std::max(block.first_inside, segment.first);
                     block.last_inside = std::min(block.last_inside, segment.last - (taps - 1));
-                    index_t at = (kernel_line * width.kernel + segment.kernel) * inputs * pitch + first_lane_;
+                    index_t at = (kernel_line * width.kernel + segment.kernel) * inputs * pitch;
+                    const T* start = outside ? source_.tensor.data : values + segment.start * step;
                     for (index_t i = 0; i < inputs; ++i, at += pitch)
-                        *next++ = {outside ? source_.tensor.data : values + segment.start * step + i * lanes_,
-                                   outside ? 0 : segment.first, outside ? 0 : segment.last,
-                                   weight == nullptr ? nullptr : weight + at, sums == nullptr ? nullptr : sums + at};
+                        *next++ = {start + (spreads_ && !outside ? i * lanes_ : 0),
+                                   outside ? 0 : segment.first,
+                                   outside ? 0 : segment.last,
+                                   weight == nullptr ? nullptr : weight + at,
+                                   sums == nullptr ? nullptr : sums + at,
+                                   mixes_ ? i : 0};
                 });
             }
         }
         return next;
     }
 
-    // Elements from one position of a line to the next.
-    index_t position_size() const {
-        return source_.spreads() ? source_.group_inputs * lanes_ : source_.tensor.strides[2];
-    }
-
     const T* values_of(index_t n, index_t d, index_t h) {
         const TensorView<const T>& tensor = source_.tensor;
         const T* line = tensor.data + n * tensor.batch_stride + d * tensor.strides[0] + h * tensor.strides[1];
-        if (!source_.spreads()) return line + first_lane_;
+        const index_t group = first_lane_ / source_.group_outputs;
+        line += group * source_.group_inputs;
+        if (!spreads_ && !packs_) return line;
         const RowMap& map = source_.map;
         const index_t slot = d % source_.slots_along(0) * source_.slots_along(1) + h % source_.slots_along(1);
         const index_t key = (n * map.axes[0].extent + d) * map.axes[1].extent + h;
-        T* spread = spread_ + slot * slot_size_;
-        if (keys_[slot] != key) {
-            keys_[slot] = key;
-            const index_t group = first_lane_ / source_.group_outputs;
-            kernels<T>().spread_lanes({line + group * source_.group_inputs, tensor.strides[2], map.axes[2].extent,
-                                       lanes_ / source_.group_outputs, source_.group_inputs, source_.group_outputs,
-                                       spread, lanes_});
+        T* copy = copies_ + slot * slot_size_;
+        if (keys_[slot] == key) return copy;
+        keys_[slot] = key;
+        if (packs_) {
+            for (index_t w = 0; w < map.axes[2].extent; ++w)
+                std::copy_n(line + w * tensor.strides[2], position_size_, copy + w * position_size_);
+        } else {
+            kernels<T>().spread_lanes({line, tensor.strides[2], map.axes[2].extent, lanes_ / source_.group_outputs,
+                                       source_.group_inputs, source_.group_outputs, copy, lanes_});
         }
-        return spread;
+        return copy;
     }
 
     const LaneSource<T>& source_;
     const LineTaps& taps_;
-    index_t first_lane_, lanes_, slot_size_;
-    T* spread_;
+    bool mixes_, spreads_, packs_;
+    index_t first_lane_, lanes_, position_size_, slot_size_;
+    T* copies_;
     index_t* keys_;
     LaneSegment<T>* segments_;
 };

@@ -28,6 +28,7 @@ constexpr Kernels<T> make_table() {
         multiply_rows_narrow<T>,
         add_outer_products_narrow<T>,
         add_rows<T>,
+        kPermutes,
         multiply_lanes<T>,
         add_lane_products<T>,
         spread_lanes<T>,

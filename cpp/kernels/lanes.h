@@ -1,6 +1,7 @@
 // Lane by lane: convolutions in which an output channel sees few input channels (depthwise, grouped). Each
 // lane of a vector is a channel of its own, with its own weight; sums of a tile of pixels x vectors stay in
 // registers. A line of the source slides past them: a value, once loaded, meets all taps that it belongs to.
+// Where a group has several channels, a permutation of the loaded vector brings each lane the one that it meets.
 //
 // Bits: each sum adds its products segment by segment and tap by tap, whatever tile it sits in.
 #pragma once
@@ -33,6 +34,60 @@ struct Single {
     static FASTCONV_INLINE Value relu(Value value) { return value < 0 ? 0 : value; }
 };
 
+// How lanes find their channels: lane k meets channel k ...
+template <class T>
+struct Straight {
+    explicit Straight(const LaneBlock<T>&) {}
+    index_t channel(index_t lane) const { return lane; }
+    FASTCONV_INLINE void turn_to(index_t) {}
+    template <class Lane>
+    FASTCONV_INLINE typename Lane::Value load(const T* at) const {
+        return Lane::load(at);
+    }
+};
+
+// ... or one of its group's. The channels of a vector of lanes are a vector, too, or less of one if not Whole.
+template <class T, bool Whole>
+struct Mixed {
+    static constexpr int kWords = sizeof(T) / 4;
+
+    explicit Mixed(const LaneBlock<T>& block)
+        : inputs(block.group_inputs), outputs(__builtin_ctzll(static_cast<unsigned long long>(block.group_outputs))) {
+        for (index_t lane = 0; lane < kLanes<T>; ++lane)
+            for (int word = 0; word < kWords; ++word)
+                first[lane * kWords + word] = static_cast<std::int32_t>(channel(lane) * kWords + word);
+    }
+    index_t channel(index_t lane) const { return (lane >> outputs) * inputs; }
+    FASTCONV_INLINE void turn_to(index_t channel_of_group) {
+        input = channel_of_group;
+        order = first + static_cast<std::int32_t>(input * kWords);
+    }
+    template <class Lane>
+    FASTCONV_INLINE typename Lane::Value load(const T* at) const {
+        if constexpr (Lane::kWidth == 1)
+            return at[input];
+        else if constexpr (Whole)
+            return permute<T>(fastconv::load(at), order);
+        else
+            return permute<T>(load_first(at, channel(kLanes<T>)), order);
+    }
+
+    index_t inputs;
+    int outputs;  // their logarithm
+    index_t input = 0;
+    WordOrder first, order{};
+};
+
+// Calls visit(what lanes meet).
+template <class T, class Visit>
+FASTCONV_INLINE void with_meeting(const LaneBlock<T>& block, const Visit& visit) {
+    if constexpr (kPermutes) {
+        if (block.group_inputs != block.group_outputs) return visit(Mixed<T, false>(block));
+        if (block.group_outputs > 1) return visit(Mixed<T, true>(block));
+    }
+    visit(Straight<T>(block));
+}
+
 // The next position of a line, in a way that the compiler doesn't see through: it would keep every position of a tile
 // in a register of its own, and has no more than a few.
 template <class T>
@@ -59,10 +114,11 @@ FASTCONV_INLINE const T* inside_or_zeros(const LaneSegment<T>& segment, const T*
     return position >= segment.first && position < segment.last ? at : zeros;
 }
 
-template <class T, class Lane, int Pixels>
+template <class T, class Lane, class Meeting, int Pixels>
 struct LaneTile {
     typename Lane::Value sums[Pixels];
     const LaneBlock<T>& block;
+    Meeting meeting;
     index_t pixel, channel;
 
     // sums[p] += sum over t of source[p + t] * weight[t]
@@ -72,11 +128,12 @@ struct LaneTile {
         const T* weight = segment.weight + channel;
 #pragma GCC unroll 4
         for (int t = 0; t < Taps; ++t) factors[t] = Lane::load(weight + t * block.weight_step);
-        const T* at = segment.source + pixel * block.source_step + channel;
+        meeting.turn_to(segment.input);
+        const T* at = segment.source + pixel * block.source_step + meeting.channel(channel);
 #pragma GCC unroll 16
         for (int q = 0; q < Pixels + Taps - 1; ++q) {
             if (Inside || (pixel + q >= segment.first && pixel + q < segment.last)) {
-                const auto value = Lane::load(at);
+                const auto value = meeting.template load<Lane>(at);
 #pragma GCC unroll 4
                 for (int t = 0; t < Taps; ++t)
                     if (q >= t && q - t < Pixels) sums[q - t] += value * factors[t];
@@ -109,11 +166,11 @@ struct LaneTile {
     }
 };
 
-template <class T, class Lane, int Pixels, bool Inside>
-__attribute__((noinline)) void multiply_lane_tile(const LaneBlock<T>& block, index_t pixel, index_t channel, T* target,
-                                                  index_t target_step) {
+template <class T, class Lane, class Meeting, int Pixels, bool Inside>
+__attribute__((noinline)) void multiply_lane_tile(const LaneBlock<T>& block, const Meeting& meeting, index_t pixel,
+                                                  index_t channel, T* target, index_t target_step) {
     static_assert(kLaneTaps == 3);
-    LaneTile<T, Lane, Pixels> tile{{}, block, pixel, channel};
+    LaneTile<T, Lane, Meeting, Pixels> tile{{}, block, meeting, pixel, channel};
     tile.start();
     tile.template slide_all<3, Inside>();
     tile.template slide_all<2, Inside>();
@@ -121,9 +178,10 @@ __attribute__((noinline)) void multiply_lane_tile(const LaneBlock<T>& block, ind
     tile.finish(target, target_step);
 }
 
-template <class T, int Pixels>
+template <class T, class Meeting, int Pixels>
 struct LaneTileVisit {
     const LaneBlock<T>& block;
+    const Meeting& meeting;
     index_t pixel;
 
     template <class Lane, int Vectors>
@@ -140,9 +198,10 @@ struct LaneTileVisit {
         const bool inside = pixel >= block.first_inside && pixel + Pixels <= block.last_inside;
         for (int v = 0; v < Vectors; ++v, channel += Lane::kWidth, target += Lane::kWidth) {
             if (inside) {
-                multiply_lane_tile<T, Lane, Pixels, true>(block, pixel, channel, target, target_step);
+                multiply_lane_tile<T, Lane, Meeting, Pixels, true>(block, meeting, pixel, channel, target, target_step);
             } else {
-                multiply_lane_tile<T, Lane, Pixels, false>(block, pixel, channel, target, target_step);
+                multiply_lane_tile<T, Lane, Meeting, Pixels, false>(block, meeting, pixel, channel, target,
+                                                                    target_step);
             }
         }
     }
@@ -162,9 +221,10 @@ struct LaneTileVisit {
 
 // Some channels along the whole line, tile by tile. The last tile may overlap the one before it, and the last vector
 // of channels, too: the same sums are computed twice, which costs less than a remainder one by one.
-template <class T>
+template <class T, class Meeting>
 struct LaneTiles {
     const LaneBlock<T>& block;
+    const Meeting& meeting;
     index_t first, last;  // channels
 
     void run() const {
@@ -179,7 +239,7 @@ struct LaneTiles {
 
     template <int Pixels>
     FASTCONV_INLINE void tile(index_t pixel) const {
-        const LaneTileVisit<T, Pixels> visit{block, pixel};
+        const LaneTileVisit<T, Meeting, Pixels> visit{block, meeting, pixel};
         const index_t rest = (last - first) % kLanes<T>;
         if (rest > 0 && last >= kLanes<T>) {
             for_each_channel_block<T>(first, last - rest, visit);
@@ -197,19 +257,23 @@ void multiply_lanes(const LaneBlock<T>& block) noexcept {
     index_t values = 0;  // of a channel
     for (int n = 0; n < kLaneTaps; ++n) values += block.segment_counts[n] * (2 * (n + 1) + kLanePixels);
     const index_t together = values * kStep > kValues ? kStep : kValues / (values > 0 ? values : 1) / kStep * kStep;
-    for (index_t c = 0; c < block.channels; c += together)
-        LaneTiles<T>{block, c, smaller(c + together, block.channels)}.run();
+    with_meeting(block, [&](auto meeting) noexcept {
+        using Meeting = decltype(meeting);
+        for (index_t c = 0; c < block.channels; c += together)
+            LaneTiles<T, Meeting>{block, meeting, c, smaller(c + together, block.channels)}.run();
+    });
     if (block.stream) order_stores();
 }
 
 // The gradient of the weights of a segment: sums[t] += sum over p of source[p + t] * right[p]. Two vectors side by
 // side, because three sums would wait for each other.
-template <class T, class Lane, int Vectors, int Taps>
+template <class T, class Lane, class Meeting, int Vectors, int Taps>
 struct LaneSums {
     using Value = typename Lane::Value;
     Value sums[Vectors][Taps];
     const LaneBlock<T>& block;
     const LaneSegment<T>& segment;
+    const Meeting meeting;  // turned to the segment's input
     index_t channel;
     const T* zeros;
 
@@ -218,13 +282,14 @@ struct LaneSums {
 #pragma GCC unroll 4
         for (int v = 0; v < Vectors; ++v) {
             const T* by = block.right + pixel * block.target_step + channel + v * Lane::kWidth;
-            const T* at = segment.source + pixel * block.source_step + channel + v * Lane::kWidth;
+            const T* at = segment.source + pixel * block.source_step + meeting.channel(channel + v * Lane::kWidth);
             Value factors[Pixels];
 #pragma GCC unroll 16
             for (int p = 0; p < Pixels; ++p, by = next(by, block.target_step)) factors[p] = Lane::load(by);
 #pragma GCC unroll 16
             for (int q = 0; q < Pixels + Taps - 1; ++q) {
-                const Value value = Lane::load(inside_or_zeros<T, Inside>(segment, at, pixel + q, zeros));
+                const T* const from = inside_or_zeros<T, Inside>(segment, at, pixel + q, zeros);
+                const Value value = meeting.template load<Lane>(from);
                 at = next(at, block.source_step);
 #pragma GCC unroll 4
                 for (int t = 0; t < Taps; ++t)
@@ -256,9 +321,10 @@ struct LaneSums {
     }
 };
 
-template <class T>
+template <class T, class Meeting>
 struct AddLanesVisit {
     const LaneBlock<T>& block;
+    const Meeting& meeting;
     index_t first, last;
     const T* zeros;
 
@@ -271,9 +337,13 @@ struct AddLanesVisit {
 
     template <class Lane, int Vectors, int Taps>
     FASTCONV_INLINE void add(index_t channel) const {
-        for (index_t s = 0; s < block.segment_counts[Taps - 1]; ++s)
-            LaneSums<T, Lane, Vectors, Taps>{{}, block, block.segments[Taps - 1][s], channel, zeros}.slide_over(first,
-                                                                                                                last);
+        Meeting turned = meeting;
+        for (index_t s = 0; s < block.segment_counts[Taps - 1]; ++s) {
+            const LaneSegment<T>& segment = block.segments[Taps - 1][s];
+            turned.turn_to(segment.input);
+            LaneSums<T, Lane, Meeting, Vectors, Taps>{{}, block, segment, turned, channel, zeros}.slide_over(first,
+                                                                                                             last);
+        }
     }
 };
 
@@ -282,9 +352,13 @@ template <class T>
 void add_lane_products(const LaneBlock<T>& block) noexcept {
     constexpr index_t kBlock = 64;
     const T zeros[kLaneVectors * kLanes<T>] = {};
-    for (index_t pixel = 0; pixel < block.pixels; pixel += kBlock)
-        for_each_channel_block<T>(0, block.channels,
-                                  AddLanesVisit<T>{block, pixel, smaller(pixel + kBlock, block.pixels), zeros});
+    with_meeting(block, [&](auto meeting) noexcept {
+        using Meeting = decltype(meeting);
+        for (index_t pixel = 0; pixel < block.pixels; pixel += kBlock) {
+            const index_t last = smaller(pixel + kBlock, block.pixels);
+            for_each_channel_block<T>(0, block.channels, AddLanesVisit<T, Meeting>{block, meeting, pixel, last, zeros});
+        }
+    });
 }
 
 // Repeats every input channel for the output channels of its group.

@@ -123,14 +123,15 @@ struct PoolMatches {
 
 constexpr int kLaneSegmentTaps = 3;  // at most, so that their weights stay in registers
 
-// Some taps of a line of a convolution whose lanes (channels) don't mix: tap t of pixel p meets position p + t of
-// the source. Positions outside [first, last) are padding.
+// Some taps of a line of a convolution whose lanes (output channels) don't mix: tap t of pixel p meets position p + t
+// of the source. Positions outside [first, last) are padding.
 template <class T>
 struct LaneSegment {
     const T* source;  // position 0
     index_t first, last;
     const T* weight;  // of the first tap
     T* sums;          // or the gradient of these weights
+    index_t input;    // which channel of its group a lane meets
 };
 
 // target[p][k] = act(bias[k] + sum over segments, t of source[p + t][k] * weight[t][k]), or, for the gradient of the
@@ -142,6 +143,9 @@ struct LaneBlock {
     index_t first_inside, last_inside;  // pixels [first_inside, last_inside) never meet the padding
     index_t source_step, weight_step;   // elements from position to position, and from tap to tap
     index_t pixels, channels;
+    // Lane k meets channel k / group_outputs * group_inputs + input of the source; where mixes_lanes is false, both
+    // are 1. At most as many inputs as outputs, and those a divisor of the vector's width.
+    index_t group_inputs, group_outputs;
     T* target;
     const T* right;
     index_t target_step;  // of target or right, from pixel to pixel
@@ -224,6 +228,7 @@ struct Kernels {
     // sums[k] += sum over rows of source[row * pitch + k]
     void (*add_rows)(const T* source, index_t pitch, index_t rows, index_t columns, T* sums) noexcept;
 
+    bool mixes_lanes;  // whether lanes find the channels of their groups in registers
     void (*multiply_lanes)(const LaneBlock<T>&) noexcept;
     void (*add_lane_products)(const LaneBlock<T>&) noexcept;
     void (*spread_lanes)(const LaneSpread<T>&) noexcept;

@@ -125,6 +125,26 @@ FASTCONV_INLINE void order_stores() {
 #endif
 }
 
+// Lanes in another order, where one instruction does that: order[i] is the 32-bit word that becomes word i.
+#if defined(__AVX2__) && FASTCONV_VECTOR_BYTES >= 32
+constexpr bool kPermutes = true;
+#else
+constexpr bool kPermutes = false;
+#endif
+using WordOrder = Vec<std::int32_t>;
+
+template <class T>
+FASTCONV_INLINE Vec<T> permute(Vec<T> value, WordOrder order) {
+#if defined(__AVX512F__) && FASTCONV_VECTOR_BYTES == 64
+    return (Vec<T>)_mm512_permutexvar_ps((__m512i)order, (__m512)value);
+#elif defined(__AVX2__) && FASTCONV_VECTOR_BYTES == 32
+    return (Vec<T>)_mm256_permutevar8x32_ps((__m256)value, (__m256i)order);
+#else
+    static_cast<void>(order);
+    return value;
+#endif
+}
+
 // Copies `count` values and fills up to `width` with zeros. Not inlined: a kernel's tail needs it in
 // dozens of places, and none of them is hot.
 template <class T>
