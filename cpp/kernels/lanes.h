@@ -15,6 +15,8 @@ namespace {
 // Registers: the sums of 8 pixels, the weights of 3 taps, a value of the source. The loads decide: 3 taps of 8 pixels
 // need 13 of them for 24 multiply-adds. Two vectors make a cache line, so they come one right after the other.
 constexpr int kLanePixels = 8, kLaneVectors = 2, kLaneTaps = kLaneSegmentTaps;
+// Vectors whose sums are in registers at once: AVX-512 has room for two, which share what a segment costs.
+constexpr int kLaneTileVectors = FASTCONV_VECTOR_BYTES == 64 ? 2 : 1;
 
 // A vector of channels, or a single one where they don't fill a vector.
 template <class T>
@@ -114,9 +116,9 @@ FASTCONV_INLINE const T* inside_or_zeros(const LaneSegment<T>& segment, const T*
     return position >= segment.first && position < segment.last ? at : zeros;
 }
 
-template <class T, class Lane, class Meeting, int Pixels>
+template <class T, class Lane, class Meeting, int Pixels, int Vectors>
 struct LaneTile {
-    typename Lane::Value sums[Pixels];
+    typename Lane::Value sums[Vectors][Pixels];
     const LaneBlock<T>& block;
     Meeting meeting;
     index_t pixel, channel;
@@ -124,19 +126,26 @@ struct LaneTile {
     // sums[p] += sum over t of source[p + t] * weight[t]
     template <int Taps, bool Inside>
     FASTCONV_INLINE void slide(const LaneSegment<T>& segment) {
-        typename Lane::Value factors[Taps];
+        typename Lane::Value factors[Vectors][Taps];
         const T* weight = segment.weight + channel;
 #pragma GCC unroll 4
-        for (int t = 0; t < Taps; ++t) factors[t] = Lane::load(weight + t * block.weight_step);
+        for (int t = 0; t < Taps; ++t)
+#pragma GCC unroll 2
+            for (int v = 0; v < Vectors; ++v)
+                factors[v][t] = Lane::load(weight + t * block.weight_step + v * Lane::kWidth);
         meeting.turn_to(segment.input);
         const T* at = segment.source + pixel * block.source_step + meeting.channel(channel);
+        const index_t other = meeting.channel(Lane::kWidth);  // whole groups make a vector
 #pragma GCC unroll 16
         for (int q = 0; q < Pixels + Taps - 1; ++q) {
             if (Inside || (pixel + q >= segment.first && pixel + q < segment.last)) {
-                const auto value = meeting.template load<Lane>(at);
+#pragma GCC unroll 2
+                for (int v = 0; v < Vectors; ++v) {
+                    const auto value = meeting.template load<Lane>(at + v * other);
 #pragma GCC unroll 4
-                for (int t = 0; t < Taps; ++t)
-                    if (q >= t && q - t < Pixels) sums[q - t] += value * factors[t];
+                    for (int t = 0; t < Taps; ++t)
+                        if (q >= t && q - t < Pixels) sums[v][q - t] += value * factors[v][t];
+                }
             }
             at = next(at, block.source_step);
         }
@@ -151,26 +160,32 @@ struct LaneTile {
     }
 
     FASTCONV_INLINE void start() {
+#pragma GCC unroll 2
+        for (int v = 0; v < Vectors; ++v)
 #pragma GCC unroll 16
-        for (int p = 0; p < Pixels; ++p)
-            sums[p] = block.bias == nullptr ? typename Lane::Value{} : Lane::load(block.bias + channel);
+            for (int p = 0; p < Pixels; ++p)
+                sums[v][p] = block.bias == nullptr ? typename Lane::Value{}
+                                                   : Lane::load(block.bias + channel + v * Lane::kWidth);
     }
 
     FASTCONV_INLINE void finish(T* target, index_t target_step) {
-        if (block.relu) {
+#pragma GCC unroll 2
+        for (int v = 0; v < Vectors; ++v) {
+            if (block.relu) {
 #pragma GCC unroll 16
-            for (int p = 0; p < Pixels; ++p) sums[p] = Lane::relu(sums[p]);
+                for (int p = 0; p < Pixels; ++p) sums[v][p] = Lane::relu(sums[v][p]);
+            }
+#pragma GCC unroll 16
+            for (int p = 0; p < Pixels; ++p) Lane::store(target + p * target_step + v * Lane::kWidth, sums[v][p]);
         }
-#pragma GCC unroll 16
-        for (int p = 0; p < Pixels; ++p) Lane::store(target + p * target_step, sums[p]);
     }
 };
 
-template <class T, class Lane, class Meeting, int Pixels, bool Inside>
+template <class T, class Lane, class Meeting, int Pixels, int Vectors, bool Inside>
 __attribute__((noinline)) void multiply_lane_tile(const LaneBlock<T>& block, const Meeting& meeting, index_t pixel,
                                                   index_t channel, T* target, index_t target_step) {
     static_assert(kLaneTaps == 3);
-    LaneTile<T, Lane, Meeting, Pixels> tile{{}, block, meeting, pixel, channel};
+    LaneTile<T, Lane, Meeting, Pixels, Vectors> tile{{}, block, meeting, pixel, channel};
     tile.start();
     tile.template slide_all<3, Inside>();
     tile.template slide_all<2, Inside>();
@@ -195,13 +210,16 @@ struct LaneTileVisit {
 
     template <class Lane, int Vectors>
     FASTCONV_INLINE void multiply(index_t channel, T* target, index_t target_step) const {
+        constexpr int together = smaller(Vectors, kLaneTileVectors);
         const bool inside = pixel >= block.first_inside && pixel + Pixels <= block.last_inside;
-        for (int v = 0; v < Vectors; ++v, channel += Lane::kWidth, target += Lane::kWidth) {
+        for (int v = 0; v < Vectors; v += together, channel += together * Lane::kWidth) {
+            T* to = target + v * Lane::kWidth;
             if (inside) {
-                multiply_lane_tile<T, Lane, Meeting, Pixels, true>(block, meeting, pixel, channel, target, target_step);
+                multiply_lane_tile<T, Lane, Meeting, Pixels, together, true>(block, meeting, pixel, channel, to,
+                                                                             target_step);
             } else {
-                multiply_lane_tile<T, Lane, Meeting, Pixels, false>(block, meeting, pixel, channel, target,
-                                                                    target_step);
+                multiply_lane_tile<T, Lane, Meeting, Pixels, together, false>(block, meeting, pixel, channel, to,
+                                                                              target_step);
             }
         }
     }
@@ -230,6 +248,10 @@ struct LaneTiles {
     void run() const {
         const index_t pixels = block.pixels;
         index_t pixel = 0;
+        if (pixels % 8 != 0 && pixels % 7 == 0) {  // as many layers have it
+            for (; pixel < pixels; pixel += 7) tile<7>(pixel);
+            return;
+        }
         for (; pixel + 8 <= pixels; pixel += 8) tile<8>(pixel);
         if (pixels - pixel > 4 && pixels >= 8) return tile<8>(pixels - 8);
         for (; pixel + 4 <= pixels; pixel += 4) tile<4>(pixel);
@@ -275,6 +297,7 @@ struct LaneSums {
     const LaneSegment<T>& segment;
     const Meeting meeting;  // turned to the segment's input
     index_t channel;
+    index_t known;  // so many of the first channels have their sums already
     const T* zeros;
 
     template <int Pixels, bool Inside>
@@ -314,6 +337,14 @@ struct LaneSums {
         for (; pixel + kLanePixels / 2 <= last; pixel += kLanePixels / 2) slide<kLanePixels / 2, false>(pixel);
         for (; pixel < last; ++pixel) slide<1, false>(pixel);
 
+        if (known > 0) {
+            T lanes[Lane::kWidth];
+            for (int t = 0; t < Taps; ++t) {
+                Lane::store(lanes, sums[0][t]);
+                for (index_t k = known; k < Lane::kWidth; ++k) results[t * block.weight_step + k] = lanes[k];
+            }
+            return;
+        }
 #pragma GCC unroll 4
         for (int v = 0; v < Vectors; ++v)
 #pragma GCC unroll 4
@@ -325,8 +356,9 @@ template <class T, class Meeting>
 struct AddLanesVisit {
     const LaneBlock<T>& block;
     const Meeting& meeting;
-    index_t first, last;
+    index_t first, last;  // pixels
     const T* zeros;
+    index_t known = 0;
 
     template <class Lane, int Vectors>
     FASTCONV_INLINE void operator()(index_t channel) const {
@@ -341,8 +373,8 @@ struct AddLanesVisit {
         for (index_t s = 0; s < block.segment_counts[Taps - 1]; ++s) {
             const LaneSegment<T>& segment = block.segments[Taps - 1][s];
             turned.turn_to(segment.input);
-            LaneSums<T, Lane, Meeting, Vectors, Taps>{{}, block, segment, turned, channel, zeros}.slide_over(first,
-                                                                                                             last);
+            LaneSums<T, Lane, Meeting, Vectors, Taps>{{}, block, segment, turned, channel, known, zeros}.slide_over(
+                first, last);
         }
     }
 };
@@ -355,8 +387,12 @@ void add_lane_products(const LaneBlock<T>& block) noexcept {
     with_meeting(block, [&](auto meeting) noexcept {
         using Meeting = decltype(meeting);
         for (index_t pixel = 0; pixel < block.pixels; pixel += kBlock) {
-            const index_t last = smaller(pixel + kBlock, block.pixels);
-            for_each_channel_block<T>(0, block.channels, AddLanesVisit<T, Meeting>{block, meeting, pixel, last, zeros});
+            AddLanesVisit<T, Meeting> visit{block, meeting, pixel, smaller(pixel + kBlock, block.pixels), zeros};
+            const index_t rest = block.channels >= kLanes<T> ? block.channels % kLanes<T> : 0;
+            for_each_channel_block<T>(0, block.channels - rest, visit);
+            if (rest == 0) continue;
+            visit.known = kLanes<T> - rest;  // the last vector overlaps the one before it
+            visit.template operator()<Wide<T>, 1>(block.channels - kLanes<T>);
         }
     });
 }

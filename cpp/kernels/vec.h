@@ -160,7 +160,7 @@ FASTCONV_INLINE Vec<T> relu(Vec<T> value) {
     return value <= Vec<T>{} ? Vec<T>{} : value;
 }
 
-FASTCONV_INLINE index_t smaller(index_t a, index_t b) { return a < b ? a : b; }
+FASTCONV_INLINE constexpr index_t smaller(index_t a, index_t b) { return a < b ? a : b; }
 
 }  // namespace
 }  // namespace fastconv

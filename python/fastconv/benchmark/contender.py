@@ -33,13 +33,22 @@ class Problem:
 
         def draw(shape: tuple[int, ...], weight: bool = False) -> Array:
             if layer.layout == "channels_last":
-                array: Array = rng.standard_normal(shape, dtype)
-                return array
+                return _aligned(rng.standard_normal(shape, dtype))
             order = channels_first(len(shape), weight)
-            return with_channels_last(rng.standard_normal([shape[axis] for axis in order], dtype), weight)
+            return with_channels_last(_aligned(rng.standard_normal([shape[axis] for axis in order], dtype)), weight)
 
         weight = draw(layer.weight, weight=True) if layer.op == "conv" else np.empty(0, dtype)
         return Problem(layer, draw(layer.input), weight, draw(layer.output))
+
+
+def _aligned(array: Array) -> Array:
+    """Copy an array to the start of a cache line, where every library has its own results."""
+    line = 64
+    memory = np.empty(array.nbytes + line, np.uint8)
+    start = -memory.ctypes.data % line
+    copy: Array = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 def channels_first(rank: int, weight: bool = False) -> tuple[int, ...]:

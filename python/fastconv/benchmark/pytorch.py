@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import importlib
 import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
 from fastconv._arguments import Array
 from fastconv.benchmark.contender import Contender, Problem, Run, with_channels_first, with_channels_last
+from fastconv.benchmark.tables import Layer
 
 FIRST, LAST = "torch channels first", "torch channels last"
 
@@ -33,7 +35,8 @@ class PyTorch:
     def contenders(self, problem: Problem) -> list[Contender]:
         """Return a contender for each layout that can do this.
 
-        A pool's input arrives in a layout, and changing it would cost as much as the pool: only that layout counts.
+        A pool's input arrives in a layout, and changing it would cost as much as the pool: only that layout counts. A
+        convolution's input that arrives with channels first is laid out anew inside the run, as it is in ours.
         """
         layer = problem.layer
         if layer.symmetric_padding is None:
@@ -50,25 +53,31 @@ class PyTorch:
             result = self._torch.from_numpy(with_channels_first(array, weight))
             return result.contiguous(memory_format=formats[problem.layer.rank]) if channels_last else result
 
-        x, dy = tensor(problem.input), tensor(problem.grad_output)
-        if problem.layer.op == "conv":
-            return self._conv(problem, x, tensor(problem.weight, weight=True), dy)
-        return self._pool(problem, x, dy)
+        layer = problem.layer
+        if layer.op != "conv":
+            return self._pool(problem, tensor(problem.input), tensor(problem.grad_output))
+        weight = tensor(problem.weight, weight=True)
+        if not channels_last or layer.layout == "channels_last":
+            return self._conv(layer, tensor(problem.input), weight, tensor(problem.grad_output), lambda array: array)
+        x, dy = map(self._torch.from_numpy, map(with_channels_first, (problem.input, problem.grad_output)))
+        return self._conv(layer, x, weight, dy, lambda array: array.contiguous(memory_format=formats[layer.rank]))
 
-    def _conv(self, problem: Problem, x: Any, w: Any, dy: Any) -> dict[str, Run]:
-        layer, zeros = problem.layer, [0] * problem.layer.rank
+    def _conv(self, layer: Layer, x: Any, w: Any, dy: Any, arrive: Callable[[Any], Any]) -> dict[str, Run]:
+        zeros = [0] * layer.rank
         forward = getattr(self._torch, f"conv{layer.rank}d")
         how = (layer.stride, layer.symmetric_padding, layer.dilation)
 
-        def backward(which: int) -> Run:
+        function = self._torch.ops.aten.convolution_backward
+        there = arrive(x)  # the gradient of the input takes its layout, not its values
+
+        def backward(input: Callable[[], Any], which: int) -> Run:
             mask = [place == which for place in range(3)]
-            function = self._torch.ops.aten.convolution_backward
-            return lambda: function(dy, x, w, None, *how, False, zeros, layer.groups, mask)[which]
+            return lambda: function(arrive(dy), input(), w, None, *how, False, zeros, layer.groups, mask)[which]
 
         return {
-            "forward": lambda: forward(x, w, None, *how, layer.groups),
-            "grad_input": backward(0),
-            "grad_weight": backward(1),
+            "forward": lambda: forward(arrive(x), w, None, *how, layer.groups),
+            "grad_input": backward(lambda: there, 0),
+            "grad_weight": backward(lambda: arrive(x), 1),
         }
 
     def _pool(self, problem: Problem, x: Any, dy: Any) -> dict[str, Run]:
