@@ -141,7 +141,7 @@ struct LaneTile {
             if (Inside || (pixel + q >= segment.first && pixel + q < segment.last)) {
 #pragma GCC unroll 2
                 for (int v = 0; v < Vectors; ++v) {
-                    const auto value = meeting.template load<Lane>(at + v * other);
+                    const auto value = in_register(meeting.template load<Lane>(at + v * other));
 #pragma GCC unroll 4
                     for (int t = 0; t < Taps; ++t)
                         if (q >= t && q - t < Pixels) sums[v][q - t] += value * factors[v][t];
@@ -308,11 +308,11 @@ struct LaneSums {
             const T* at = segment.source + pixel * block.source_step + meeting.channel(channel + v * Lane::kWidth);
             Value factors[Pixels];
 #pragma GCC unroll 16
-            for (int p = 0; p < Pixels; ++p, by = next(by, block.target_step)) factors[p] = Lane::load(by);
+            for (int p = 0; p < Pixels; ++p, by = next(by, block.target_step)) factors[p] = in_register(Lane::load(by));
 #pragma GCC unroll 16
             for (int q = 0; q < Pixels + Taps - 1; ++q) {
                 const T* const from = inside_or_zeros<T, Inside>(segment, at, pixel + q, zeros);
-                const Value value = meeting.template load<Lane>(from);
+                const Value value = in_register(meeting.template load<Lane>(from));
                 at = next(at, block.source_step);
 #pragma GCC unroll 4
                 for (int t = 0; t < Taps; ++t)
