@@ -145,6 +145,7 @@ void multiply(const LaneProduct<T>& product) {
         LaneLines<T> lines(source, taps, workspace.scratch, worker, lane, lanes, plan.lanes_together);
         for (index_t l = first; l < last; ++l) {
             const Line line = line_at(source.map, l);
+            if (l + 1 < last) lines.fetch(line_at(source.map, l + 1));
             T* target = product.target.data + line.n * product.target.batch_stride +
                         (depth.target_start + line.d * depth.target_step) * product.target.strides[0] +
                         (height.target_start + line.h * height.target_step) * product.target.strides[1] +
@@ -200,6 +201,10 @@ void sum_products(const LaneOuterProduct<T>& product) {
         for (index_t l = first; l < last; ++l) {
             const Line line = line_at(source.map, l);
             const T* right = product.right + l * width * source.lanes() + lane;
+            if (l + 1 < last) {
+                lines.fetch(line_at(source.map, l + 1));
+                if (!packs) lines.fetch_rows(right + width * source.lanes(), source.lanes(), width, lanes);
+            }
             if (packs) {
                 copy_rows(right, source.lanes(), width, lanes, packed_right);
                 right = packed_right;

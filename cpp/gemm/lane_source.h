@@ -212,6 +212,32 @@ class LaneLines {
         return block;
     }
 
+    // Starts to fetch the lines of the source that a line of the target is the first one to meet. A tile walks over
+    // several lines, some channels at a time: no access pattern that the processor recognizes.
+    void fetch(const Line& line) const {
+        if (spreads_ || packs_) return;
+        const auto position = [&](const AxisMap& axis, index_t q) {  // the farthest of the window
+            const index_t reach = std::max<index_t>(axis.taps - 1, 0) * axis.tap_step;
+            return axis.source_start + q * axis.source_step + std::max<index_t>(reach, 0);
+        };
+        const AxisMap &depth = source_.map.axes[0], &height = source_.map.axes[1], &width = source_.map.axes[2];
+        const TensorView<const T>& tensor = source_.tensor;
+        const index_t d = position(depth, line.d), h = position(height, line.h);
+        if (d < 0 || d >= depth.extent) return;
+        const index_t channel = first_lane_ / source_.group_outputs * source_.group_inputs;
+        const index_t channels = lanes_ / source_.group_outputs * source_.group_inputs;
+        for (index_t at = std::max<index_t>(h - height.source_step + 1, 0); at <= h && at < height.extent; ++at)
+            fetch_rows(
+                tensor.data + line.n * tensor.batch_stride + d * tensor.strides[0] + at * tensor.strides[1] + channel,
+                tensor.strides[2], width.extent, channels);
+    }
+
+    static void fetch_rows(const T* row, index_t pitch, index_t rows, index_t columns) {
+        constexpr index_t line = 64 / sizeof(T);
+        for (index_t r = 0; r < rows; ++r, row += pitch)
+            for (index_t k = 0; k < columns; k += line) __builtin_prefetch(row + k, 0, 2);
+    }
+
   private:
     static index_t most_segments(const LaneSource<T>& source, const LineTaps& taps) {
         return source.map.axes[0].taps * source.map.axes[1].taps * source.group_inputs * taps.size();
