@@ -19,6 +19,8 @@ constexpr index_t kNarrowDepth = 1024;  // of a few columns
 constexpr index_t kRows = 144;
 constexpr index_t kFewestRows = 24;
 constexpr index_t kColumns = 512;
+// Rows of at most so many values come as lines, whole sums of at most so many at a time.
+constexpr index_t kShortRow = 48, kShortSum = 512;
 // With late packing the panels are the smaller part of L2 (4 of 256 rows are 64 KB), and a block has more rows.
 constexpr index_t kLateRows = 288, kFewRowBlocks = 2, kLateColumns = 4;
 
@@ -31,6 +33,7 @@ struct Plan {
     index_t columns_per_segment, segments_per_group, segments;  // a segment is some columns of one group
     index_t padded_columns, padded_reduction;                   // of a segment
     bool narrow;                                                // vectors run along the rows
+    bool lines;                                                 // short rows, evenly spaced on lines
     bool streams;                                               // the target is written past the caches
     bool packs_late;                                            // each task packs its panels itself, block by block
     index_t segments_per_task, segment_tasks;
@@ -53,7 +56,8 @@ Plan make_plan(const RowProduct<T>& product, const Kernels<T>& kernels) {
     plan.reduction = plan.taps * product.depth;
 
     plan.narrow = is_narrow(product.depth, product.columns, kernels.vector_width);
-    const index_t most_depth = plan.narrow ? kNarrowDepth : kDepth;
+    plan.lines = !plan.narrow && product.source.joined > 1 && product.depth <= kShortRow && plan.reduction <= kShortSum;
+    const index_t most_depth = plan.narrow ? kNarrowDepth : plan.lines ? kShortSum : kDepth;
 
     plan.depth_blocks = std::max<index_t>(ceil_div(product.depth, most_depth), 1);
     plan.depth_per_block = ceil_div(product.depth, plan.depth_blocks);
@@ -70,7 +74,7 @@ Plan make_plan(const RowProduct<T>& product, const Kernels<T>& kernels) {
     // With few rows the matrix is the larger part: it is cut by columns, and packed where it is used.
     const index_t few_blocks = ceil_div(plan.rows, kLateRows);
     const index_t panels = product.groups * ceil_div(product.columns, kernels.panel_width);
-    plan.packs_late = !plan.narrow && few_blocks <= kFewRowBlocks && panels * few_blocks >= wanted;
+    plan.packs_late = !plan.narrow && !plan.lines && few_blocks <= kFewRowBlocks && panels * few_blocks >= wanted;
     const index_t rows_wanted =
         plan.packs_late ? kLateRows : std::clamp(ceil_div(plan.rows, wanted), kFewestRows, kRows);
     plan.row_blocks = std::max<index_t>(ceil_div(plan.rows, rows_wanted), 1);
@@ -128,14 +132,19 @@ struct Workspace {
 };
 
 template <class T>
+index_t copies_size(const RowProduct<T>& product, const Plan& plan) {
+    return plan.lines ? product.source.lines_size(plan.rows_per_block)
+                      : product.source.scratch_size(plan.rows_per_block, plan.taps_per_block);
+}
+
+template <class T>
 Workspace<T> carve(Arena& arena, const RowProduct<T>& product, const Plan& plan) {
     Workspace<T> workspace;
     workspace.panels = arena.take<T>(plan.packs_late ? plan.threads * plan.late_panels()
                                                      : plan.segments * plan.padded_reduction * plan.padded_columns);
     workspace.zeros = arena.take<T>(product.groups * product.depth);
     workspace.sources = arena.take<const T*>(plan.threads * plan.taps_per_block * plan.rows_per_block);
-    workspace.copies =
-        arena.take<T>(plan.threads * product.source.scratch_size(plan.rows_per_block, plan.taps_per_block));
+    workspace.copies = arena.take<T>(plan.threads * copies_size(product, plan));
     workspace.targets = arena.take<T*>(plan.threads * plan.rows_per_block);
     return workspace;
 }
@@ -232,10 +241,24 @@ void multiply(const RowProduct<T>& product) {
         const index_t first_segment = task % plan.segment_tasks * plan.segments_per_task;
         const index_t last_segment = std::min(first_segment + plan.segments_per_task, plan.segments);
         const T** sources = workspace.sources + worker * plan.taps_per_block * plan.rows_per_block;
-        T* copies = workspace.copies + worker * product.source.scratch_size(plan.rows_per_block, plan.taps_per_block);
+        T* copies = workspace.copies + worker * copies_size(product, plan);
         T** targets = workspace.targets + worker * plan.rows_per_block;
         T* late_panels = workspace.panels + worker * plan.late_panels();
         target_rows(product.source.map, product.target, first_row, rows, targets);
+        if (plan.lines) {
+            for_each_run(product.source.map, first_row, rows, [&](const Run& run) {
+                product.source.lines(run, workspace.zeros, copies, sources);
+                for (index_t s = first_segment; s < last_segment; ++s) {
+                    const Segment segment = segment_at(product, plan, s);
+                    const T* bias = product.bias == nullptr ? nullptr : product.bias + segment.column;
+                    const T* panels = panels_of(workspace, product, plan, table, s, block_at(product, plan, 0));
+                    table.multiply_rows({sources, 0, product.source.row_step(), run.count, plan.taps, 0, product.depth,
+                                         panels, segment.columns, targets + run.first, segment.column, bias,
+                                         workspace.zeros, false, product.relu, plan.streams});
+                }
+            });
+            return;
+        }
 
         for (index_t b = 0; b < plan.blocks; ++b) {
             const Block block = block_at(product, plan, b);
@@ -251,7 +274,7 @@ void multiply(const RowProduct<T>& product) {
                 } else {
                     panels = panels_of(workspace, product, plan, table, s, block);
                 }
-                multiply_rows({sources, rows, rows, block.taps, segment.group * product.depth + block.channel,
+                multiply_rows({sources, rows, 0, rows, block.taps, segment.group * product.depth + block.channel,
                                block.depth, panels, segment.columns, targets, column,
                                product.bias == nullptr ? nullptr : product.bias + column, workspace.zeros, b > 0,
                                product.relu && b == plan.blocks - 1, plan.streams});

@@ -3,7 +3,8 @@
 // Where the width isn't dilated, the taps of a line of the kernel are neighbours
 // in memory as well: joined, they are one long tap, and the inner loop of a product runs over
 // kernel_w * channels values instead of a few channels. Rows that reach into the padding then are copied,
-// with zeros, to scratch memory; all others stay where they are.
+// with zeros, to scratch memory; all others stay where they are. Short rows, of few channels, come as pieces of lines
+// instead, whose rows are evenly spaced: pointers to each would cost as much as the products.
 #pragma once
 
 #include "core/row_map.h"
@@ -75,22 +76,47 @@ struct RowSource {
                 for (index_t i = 0; i < run.count; ++i) {
                     const index_t w = width.source_start + (run.w + i) * width.source_step;
                     const bool inside = w >= 0 && w + joined <= width.extent;
-                    line[i] =
-                        inside ? start + w * tensor.channels : copy_with_zeros(start, w, copies + i * row_length());
+                    line[i] = inside ? start + w * tensor.channels
+                                     : copy_with_zeros(start, w, joined, copies + i * row_length());
                 }
             }
         });
     }
 
+    // Values from a row to the next on a line, and of scratch memory that lines() needs.
+    index_t row_step() const { return map.axes[kAxes - 1].source_step * tensor.channels; }
+    index_t lines_size(index_t rows) const { return map.taps() * ((rows - 1) * row_step() + row_length()); }
+
+    // Where joined: out[t] is row 0 of a run under tap t, or `zeros` if all of them lie in the padding.
+    void lines(const Run& run, const T* zeros, T* scratch, const T** out) const {
+        const AxisMap &depth = map.axes[0], &height = map.axes[1], &width = map.axes[2];
+        const index_t first = width.source_start + run.w * width.source_step;
+        const index_t positions = (run.count - 1) * width.source_step + joined;
+        for (index_t jd = 0; jd < depth.taps; ++jd) {
+            const index_t d = depth.source_start + run.d * depth.source_step + jd * depth.tap_step;
+            for (index_t jh = 0; jh < height.taps; ++jh, ++out) {
+                const index_t h = height.source_start + run.h * height.source_step + jh * height.tap_step;
+                *out = zeros;
+                if (d < 0 || d >= depth.extent || h < 0 || h >= height.extent) continue;
+                const T* line =
+                    tensor.data + run.n * tensor.batch_stride + d * tensor.strides[0] + h * tensor.strides[1];
+                *out = line + first * tensor.channels;
+                if (first >= 0 && first + positions <= width.extent) continue;
+                *out = copy_with_zeros(line, first, positions, scratch);
+                scratch += positions * tensor.channels;
+            }
+        }
+    }
+
   private:
-    const T* copy_with_zeros(const T* line, index_t first, T* copy) const {
+    const T* copy_with_zeros(const T* line, index_t first, index_t positions, T* copy) const {
         const index_t extent = map.axes[kAxes - 1].extent;
-        const index_t begin = std::clamp<index_t>(-first, 0, joined);
-        const index_t end = std::clamp<index_t>(extent - first, begin, joined);
+        const index_t begin = std::clamp<index_t>(-first, 0, positions);
+        const index_t end = std::clamp<index_t>(extent - first, begin, positions);
         std::fill(copy, copy + begin * tensor.channels, T(0));
         std::copy(line + (first + begin) * tensor.channels, line + (first + end) * tensor.channels,
                   copy + begin * tensor.channels);
-        std::fill(copy + end * tensor.channels, copy + row_length(), T(0));
+        std::fill(copy + end * tensor.channels, copy + positions * tensor.channels, T(0));
         return copy;
     }
 };

@@ -18,6 +18,9 @@ namespace {
 // The tile that fills the register file and spills nothing, chosen per instruction set in CMakeLists.txt.
 constexpr int kRows = FASTCONV_TILE_ROWS, kVectors = FASTCONV_TILE_VECTORS;
 
+// A narrower panel leaves room for more rows, but each needs a pointer in a register, too.
+constexpr int kMostRows = 12;
+
 // Columns are cut into panels of at most kVectors vectors, as even as possible: 4 vectors are 2 + 2
 // and not 3 + 1, because a narrow tile is bound by its broadcasts.
 struct Panels {
@@ -96,6 +99,24 @@ FASTCONV_INLINE bool all_are(const T* const* sources, const T* zeros) {
     if (sources[0] != zeros) return false;
     for (int r = 1; r < Rows; ++r)
         if (sources[r] != zeros) return false;
+    return true;
+}
+
+// Where the rows of a tile begin; false if none of them needs to be multiplied.
+template <class T, int Rows>
+FASTCONV_INLINE bool find_rows(const RowBlock<T>& block, index_t tap, index_t row, const T* (&left)[Rows]) {
+    if (block.row_step != 0) {
+        const T* first = block.sources[tap];
+        if (first == block.zeros) return false;
+        first += row * block.row_step + block.offset;
+#pragma GCC unroll 16
+        for (int r = 0; r < Rows; ++r) left[r] = first + r * block.row_step;
+        return true;
+    }
+    const T* const* sources = block.sources + tap * block.pitch + row;
+    if (all_are<T, Rows>(sources, block.zeros)) return false;
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) left[r] = sources[r] + block.offset;
     return true;
 }
 
@@ -210,14 +231,11 @@ void multiply_tile(const RowBlock<T>& block, index_t row, index_t column, const 
     }
 
     for (index_t tap = 0; tap < block.taps; ++tap) {
-        const T* const* sources = block.sources + tap * block.pitch + row;
-        if (all_are<T, Rows>(sources, block.zeros)) {
+        const T* left[Rows];
+        if (!find_rows<T, Rows>(block, tap, row, left)) {
             panel += block.depth * Vectors * kLanes<T>;
             continue;
         }
-        const T* left[Rows];
-#pragma GCC unroll 16
-        for (int r = 0; r < Rows; ++r) left[r] = sources[r] + block.offset;
         for (index_t c = 0; c < block.depth; ++c, panel += Vectors * kLanes<T>) tile.add_products(left, c, panel);
     }
 
@@ -248,9 +266,10 @@ struct MultiplyVisit {
     template <int Vectors>
     FASTCONV_INLINE void operator()(index_t column, index_t offset) const {
         const T* panel = block.panels + offset;
+        constexpr int rows = smaller(kRows * kVectors / Vectors, kMostRows);
         index_t row = 0;
-        for (; row + kRows <= block.rows; row += kRows) multiply_tile<T, kRows, Vectors>(block, row, column, panel);
-        multiply_last_rows<T, kRows - 1, Vectors>(block, row, column, panel);
+        for (; row + rows <= block.rows; row += rows) multiply_tile<T, rows, Vectors>(block, row, column, panel);
+        multiply_last_rows<T, rows - 1, Vectors>(block, row, column, panel);
     }
 };
 
@@ -331,15 +350,23 @@ struct PackChannelsVisit {
         T* to = target + channel * block.rows;
         for (index_t row = 0; row < block.rows; ++row, to += Rows) {
             const T* from = block.sources[row] + block.offset + channel;
-#pragma GCC unroll 16
-            for (int r = 0; r < Rows; ++r) to[r] = from[r];
+            __builtin_memcpy(to, from, Rows * sizeof(T));  // of a constant size: a few moves
         }
     }
 };
 
+// Whole tiles row by row, because a cache line holds several and may not stay until the next one comes.
 template <class T>
 void pack_channels(const OuterBlock<T>& block, T* target) noexcept {
-    for_each_channel_tile(block.depth, 0, PackChannelsVisit<T>{block, target});
+    const index_t whole = block.depth / kRows * kRows;
+    for (index_t row = 0; row < block.rows; ++row) {
+        const T* from = block.sources[row] + block.offset;
+        T* to = target + row * kRows;
+        for (index_t channel = 0; channel < whole; channel += kRows, from += kRows, to += kRows * block.rows)
+            __builtin_memcpy(to, from, kRows * sizeof(T));
+    }
+    if constexpr (kRows > 1)
+        for_each_channel_tile<PackChannelsVisit<T>, kRows - 1>(block.depth, whole, PackChannelsVisit<T>{block, target});
 }
 
 template <class T>

@@ -18,6 +18,7 @@ template <class T>
 struct RowBlock {
     const T* const* sources;  // sources[tap * pitch + row]: rows of the left matrix, anywhere in memory
     index_t pitch;
+    index_t row_step;  // if not 0, sources[tap] is row 0, and so many elements are between neighbouring rows
     index_t rows, taps;
     index_t offset, depth;  // elements [offset, offset + depth) of each source row take part
     const T* panels;        // taps * depth rows, packed by pack_panels

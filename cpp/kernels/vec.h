@@ -47,8 +47,8 @@ FASTCONV_INLINE Vec<T> splat(T value) {
     return value - Vec<T>{};
 }
 
-// A value (a vector, or one number) that several operations use, in a register: GCC 12 would give each of them a load of
-// its own as its operand.
+// A value (a vector, or one number) that several operations use, in a register: GCC 12 would give each of them a load
+// of its own as its operand.
 template <class V>
 FASTCONV_INLINE V in_register(V value) {
 #if defined(__SSE2__)
