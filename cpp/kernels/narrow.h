@@ -76,20 +76,20 @@ struct NarrowTile {
         if constexpr (Columns <= Rows) {
             Vec<T> factors[Columns];
 #pragma GCC unroll 8
-            for (int k = 0; k < Columns; ++k) factors[k] = load(right + k * pitch + at);
+            for (int k = 0; k < Columns; ++k) factors[k] = in_register(load(right + k * pitch + at));
 #pragma GCC unroll 8
             for (int r = 0; r < Rows; ++r) {
-                const Vec<T> value = load_lanes<T, Whole>(left[r] + at, count);
+                const Vec<T> value = in_register(load_lanes<T, Whole>(left[r] + at, count));
 #pragma GCC unroll 8
                 for (int k = 0; k < Columns; ++k) sums[r][k] += value * factors[k];
             }
         } else {
             Vec<T> values[Rows];
 #pragma GCC unroll 8
-            for (int r = 0; r < Rows; ++r) values[r] = load_lanes<T, Whole>(left[r] + at, count);
+            for (int r = 0; r < Rows; ++r) values[r] = in_register(load_lanes<T, Whole>(left[r] + at, count));
 #pragma GCC unroll 8
             for (int k = 0; k < Columns; ++k) {
-                const Vec<T> factor = load(right + k * pitch + at);
+                const Vec<T> factor = in_register(load(right + k * pitch + at));
 #pragma GCC unroll 8
                 for (int r = 0; r < Rows; ++r) sums[r][k] += values[r] * factor;
             }
@@ -131,7 +131,10 @@ template <class T, int Columns>
 FASTCONV_INLINE void multiply_narrow_rows(const RowBlock<T>& block) {
     constexpr int rows = kNarrowSums / Columns < kNarrowRows ? kNarrowSums / Columns : kNarrowRows;
     index_t row = 0;
-    for (; row + rows <= block.rows; row += rows) multiply_narrow_tile<T, rows, Columns>(block, row);
+    for (; row + rows <= block.rows; row += rows) {
+        fetch_ahead(block, row, rows);
+        multiply_narrow_tile<T, rows, Columns>(block, row);
+    }
     for (; row < block.rows; ++row) multiply_narrow_tile<T, 1, Columns>(block, row);
 }
 
@@ -179,12 +182,13 @@ FASTCONV_INLINE void outer_narrow_tile(const OuterBlock<T>& block, index_t chann
     const index_t at = block.offset + channel;
     for (index_t row = 0; row < block.rows; ++row, right += kLanes<T>) {
         Vec<T> values[Vectors];
+        if (Whole) fetch_ahead(block.sources[row] + at, Vectors * static_cast<index_t>(sizeof(Vec<T>)));
 #pragma GCC unroll 8
         for (int v = 0; v < Vectors; ++v)
-            values[v] = load_lanes<T, Whole>(block.sources[row] + at + v * kLanes<T>, count);
+            values[v] = in_register(load_lanes<T, Whole>(block.sources[row] + at + v * kLanes<T>, count));
 #pragma GCC unroll 8
         for (int k = 0; k < Columns; ++k) {
-            const Vec<T> factor = splat(right[k]);
+            const Vec<T> factor = in_register(splat(right[k]));
 #pragma GCC unroll 8
             for (int v = 0; v < Vectors; ++v) sums[k][v] += values[v] * factor;
         }
