@@ -106,6 +106,7 @@ FASTCONV_INLINE void fetch_ahead(const T* values, index_t bytes) {
 // What `rows` rows further on meet for the first time: it lies under the tap that is farthest in memory.
 template <class T>
 FASTCONV_INLINE void fetch_ahead(const RowBlock<T>& block, index_t row, int rows) {
+    if (block.taps == 0) return;
     const T* const* first = block.sources + row;
     const T* const* last = first + (block.taps - 1) * block.pitch;
     const T* const* farthest = *last > *first ? last : first;
