@@ -170,6 +170,8 @@ CONV_2D = [
     ConvCase("2d_groups_3_stride_2", (1, 9, 10, 9), (3, 3), 15, stride=2, padding=1, groups=3),
     ConvCase("2d_groups_2_wide", (1, 5, 6, 34), (3, 3), 66, padding=1, groups=2),
     ConvCase("2d_groups_of_4_channels", (1, 6, 7, 20), (3, 3), 20, padding=1, groups=5),
+    ConvCase("2d_3_channels_many_lines", (2, 19, 23, 3), (3, 3), 17, padding=1),
+    ConvCase("2d_1_channel_whole_vectors", (1, 33, 21, 1), (3, 5), 32, stride=(1, 2), padding=(1, 2)),
     ConvCase("2d_groups_of_2_channels", (1, 5, 11, 38), (3, 3), 38, padding=1, groups=19),
     ConvCase("2d_groups_of_8_channels", (1, 7, 21, 40), (3, 3), 40, stride=2, padding=1, groups=5),
     ConvCase("2d_groups_of_4_channels_dilated", (1, 6, 19, 20), (3, 3), 20, padding=2, dilation=2, groups=5),

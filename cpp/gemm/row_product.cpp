@@ -12,8 +12,8 @@ namespace fastconv {
 namespace {
 
 // Block sizes, after the caches: a panel of 640 x 48 floats streams from L2, beside 144 rows. Measured on a Zen 4 with
-// AVX-512 and with AVX2, 3x3, 5x5 and 1x1 layers: a depth of 128, 256, 384, 640 and 1200 took 1.07, 1.04, 1.01, 1 and 1 of
-// the time, because each block loads and stores the sums; 96 to 288 rows made no difference.
+// AVX-512 and with AVX2, 3x3, 5x5 and 1x1 layers: a depth of 128, 256, 384, 640 and 1200 took 1.07, 1.04, 1.01, 1 and 1
+// of the time, because each block loads and stores the sums; 96 to 288 rows made no difference.
 constexpr index_t kDepth = 640;
 constexpr index_t kNarrowDepth = 1024;  // of a few columns
 constexpr index_t kRows = 144;

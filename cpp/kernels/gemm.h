@@ -1,5 +1,5 @@
-// The matrix kernels under every convolution and dense layer: rows times packed panels, and sums of
-// outer products. Both keep a tile of kRows x kVectors vectors of sums in registers and spend their
+// Rows times packed panels, and what outer.h shares with them: the matrix kernels under every convolution and dense
+// layer. Both keep a tile of kRows x kVectors vectors of sums in registers and spend their
 // time in one loop: load a few panel vectors, broadcast one value per row, multiply and add
 // (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008, section 4;
 // the row pointers after Dukhan, "The indirect convolution algorithm", 2019).
@@ -302,111 +302,6 @@ template <class T>
 void multiply_rows(const RowBlock<T>& block) noexcept {
     for_each_panel<T>(block.columns, block.taps * block.depth, MultiplyVisit<T>{block});
     if (block.stream) order_stores();
-}
-
-// Here the rows of the tile are neighbouring channels of one source row: one pointer per step.
-template <class T, int Rows, int Vectors, bool Packed>
-void outer_tile(const OuterBlock<T>& block, index_t channel, index_t column, const T* panel) {
-    const index_t columns = smaller(block.columns - column, Vectors * kLanes<T>);
-    T* sums = block.sums + channel * block.pitch + column;
-    const index_t pitch = block.pitch;
-    const auto target = [=](int r) { return sums + r * pitch; };
-
-    Tile<T, Rows, Vectors> tile;
-    tile.load_from(target, columns);
-    const index_t at = block.offset + channel;
-    const T* packed = Packed ? block.packed + channel * block.rows : nullptr;
-    for (index_t row = 0; row < block.rows; ++row, panel += Vectors * kLanes<T>) {
-        const T* left[Rows];
-        const T* source = Packed ? packed + row * Rows : block.sources[row] + at;
-#pragma GCC unroll 16
-        for (int r = 0; r < Rows; ++r) left[r] = source + r;
-        tile.add_products(left, 0, panel);
-    }
-    tile.store_to(target, columns);
-}
-
-// Calls visit(rows of the tile as a compile-time constant, first channel) for tile after tile of channels.
-template <class Visit, int Rows = kRows>
-FASTCONV_INLINE void for_each_channel_tile(index_t depth, index_t channel, const Visit& visit) {
-    for (; channel + Rows <= depth; channel += Rows) visit.template operator()<Rows>(channel);
-    if constexpr (Rows > 1) for_each_channel_tile<Visit, Rows - 1>(depth, channel, visit);
-}
-
-template <class T, int Vectors, bool Packed>
-struct OuterTileVisit {
-    const OuterBlock<T>& block;
-    index_t column;
-    const T* panel;
-    template <int Rows>
-    FASTCONV_INLINE void operator()(index_t channel) const {
-        outer_tile<T, Rows, Vectors, Packed>(block, channel, column, panel);
-    }
-};
-
-template <class T>
-struct OuterVisit {
-    const OuterBlock<T>& block;
-    template <int Vectors>
-    FASTCONV_INLINE void operator()(index_t column, index_t offset) const {
-        const T* panel = block.panels + offset;
-        if (block.packed == nullptr) {
-            // With a single vector of columns a tile of twice the height keeps as many sums in flight.
-            constexpr int rows = Vectors == 1 ? 2 * kRows : kRows;
-            using Visit = OuterTileVisit<T, Vectors, false>;
-            for_each_channel_tile<Visit, rows>(block.depth, 0, Visit{block, column, panel});
-        } else {
-            for_each_channel_tile(block.depth, 0, OuterTileVisit<T, Vectors, true>{block, column, panel});
-        }
-    }
-};
-
-template <class T>
-void add_outer_products(const OuterBlock<T>& block) noexcept {
-    for_each_panel<T>(block.columns, block.rows, OuterVisit<T>{block});
-}
-
-template <class T>
-struct PackChannelsVisit {
-    const OuterBlock<T>& block;
-    T* target;
-    template <int Rows>
-    FASTCONV_INLINE void operator()(index_t channel) const {
-        T* to = target + channel * block.rows;
-        for (index_t row = 0; row < block.rows; ++row, to += Rows) {
-            const T* from = block.sources[row] + block.offset + channel;
-            __builtin_memcpy(to, from, Rows * sizeof(T));  // of a constant size: a few moves
-        }
-    }
-};
-
-// Whole tiles row by row, because a cache line holds several and may not stay until the next one comes.
-template <class T>
-void pack_channels(const OuterBlock<T>& block, T* target) noexcept {
-    const index_t whole = block.depth / kRows * kRows;
-    for (index_t row = 0; row < block.rows; ++row) {
-        const T* from = block.sources[row] + block.offset;
-        T* to = target + row * kRows;
-        for (index_t channel = 0; channel < whole; channel += kRows, from += kRows, to += kRows * block.rows)
-            __builtin_memcpy(to, from, kRows * sizeof(T));
-    }
-    if constexpr (kRows > 1)
-        for_each_channel_tile<PackChannelsVisit<T>, kRows - 1>(block.depth, whole, PackChannelsVisit<T>{block, target});
-}
-
-template <class T>
-void add_rows(const T* source, index_t pitch, index_t rows, index_t columns, T* sums) noexcept {
-    index_t k = 0;
-    for (; k + kLanes<T> <= columns; k += kLanes<T>) {
-        Vec<T> sum = load(sums + k);
-        for (index_t row = 0; row < rows; ++row) sum += load(source + row * pitch + k);
-        store(sums + k, sum);
-    }
-    for (; k < columns; ++k) {
-        T sum = sums[k];
-        for (index_t row = 0; row < rows; ++row) sum += source[row * pitch + k];
-        sums[k] = sum;
-    }
 }
 
 }  // namespace

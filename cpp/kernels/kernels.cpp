@@ -5,8 +5,10 @@
 #include "kernels/fft.h"
 #include "kernels/gemm.h"
 #include "kernels/lanes.h"
+#include "kernels/lanes_backward.h"
 #include "kernels/machine.h"
 #include "kernels/narrow.h"
+#include "kernels/outer.h"
 #include "kernels/pool.h"
 #include "kernels/pool_backward.h"
 #include "kernels/table.h"
@@ -24,6 +26,7 @@ constexpr Kernels<T> make_table() {
         pack_panels<T>,
         multiply_rows<T>,
         add_outer_products<T>,
+        add_outer_lines<T>,
         pack_channels<T>,
         multiply_rows_narrow<T>,
         add_outer_products_narrow<T>,

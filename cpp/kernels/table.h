@@ -32,7 +32,9 @@ struct RowBlock {
     bool stream;  // targets are aligned to vectors, and so large that nothing of them would be left in the caches
 };
 
-// A sum of outer products: sums[c * pitch + k] += sum over rows of source[row][offset + c] * panel[row][k].
+// A sum of outer products: sums[c * pitch + k] += sum over rows of source[row][offset + c] * panel[row][k]. Or, with
+// pieces of lines, of all taps at once: sums[(tap * depth + c) * pitch + k] += sum over rows of
+// sources[tap][row * row_step + c] * panel[row][k], where the right-hand side may come unpacked if it fills vectors.
 template <class T>
 struct OuterBlock {
     const T* const* sources;
@@ -43,6 +45,9 @@ struct OuterBlock {
     index_t columns;
     T* sums;
     index_t pitch;
+    index_t taps, row_step;  // of lines
+    const T* right;          // the right-hand side where panels is null
+    index_t right_pitch;
 };
 
 // A matrix view with any strides, to be packed into the panels that the two kernels above read:
@@ -221,6 +226,7 @@ struct Kernels {
     void (*pack_panels)(const PackBlock<T>&) noexcept;
     void (*multiply_rows)(const RowBlock<T>&) noexcept;
     void (*add_outer_products)(const OuterBlock<T>&) noexcept;
+    void (*add_outer_lines)(const OuterBlock<T>&) noexcept;
     // target = the channels of the rows of an outer product, row_tile of them at a time, row by row
     void (*pack_channels)(const OuterBlock<T>&, T* target) noexcept;
     // At most kNarrowColumns columns. The second takes panels of one vector.

@@ -1,0 +1,123 @@
+// Lane by lane, the gradient of the weights: lines of the source slide past those of the output's gradient, and the
+// sums of a segment's taps stay in registers.
+//
+// Bits: each sum adds its products block by block of pixels, and in each pixel by pixel.
+#pragma once
+
+#include "kernels/lanes.h"
+
+namespace fastconv {
+namespace {
+
+// The gradient of the weights of a segment: sums[t] += sum over p of source[p + t] * right[p]. Two vectors side by
+// side, because three sums would wait for each other.
+template <class T, class Lane, class Meeting, int Vectors, int Taps>
+struct LaneSums {
+    using Value = typename Lane::Value;
+    Value sums[Vectors][Taps];
+    const LaneBlock<T>& block;
+    const LaneSegment<T>& segment;
+    const Meeting meeting;  // turned to the segment's input
+    index_t channel;
+    index_t known;  // so many of the first channels have their sums already
+    const T* zeros;
+
+    template <int Pixels, bool Inside>
+    FASTCONV_INLINE void slide(index_t pixel) {
+#pragma GCC unroll 4
+        for (int v = 0; v < Vectors; ++v) {
+            const T* by = block.right + pixel * block.target_step + channel + v * Lane::kWidth;
+            const T* at = segment.source + pixel * block.source_step + meeting.channel(channel + v * Lane::kWidth);
+            Value factors[Pixels];
+#pragma GCC unroll 16
+            for (int p = 0; p < Pixels; ++p, by = next(by, block.target_step)) factors[p] = in_register(Lane::load(by));
+#pragma GCC unroll 16
+            for (int q = 0; q < Pixels + Taps - 1; ++q) {
+                const T* const from = inside_or_zeros<T, Inside>(segment, at, pixel + q, zeros);
+                const Value value = in_register(meeting.template load<Lane>(from));
+                at = next(at, block.source_step);
+#pragma GCC unroll 4
+                for (int t = 0; t < Taps; ++t)
+                    if (q >= t && q - t < Pixels) sums[v][t] += value * factors[q - t];
+            }
+        }
+    }
+
+    FASTCONV_INLINE void slide_over(index_t first, index_t last) {
+        T* const results = segment.sums + channel;
+#pragma GCC unroll 4
+        for (int v = 0; v < Vectors; ++v)
+#pragma GCC unroll 4
+            for (int t = 0; t < Taps; ++t) sums[v][t] = Lane::load(results + t * block.weight_step + v * Lane::kWidth);
+
+        // Border, inside, border.
+        index_t pixel = first;
+        for (; pixel + kLanePixels <= last && pixel < segment.first; pixel += kLanePixels)
+            slide<kLanePixels, false>(pixel);
+        const index_t inside = smaller(last, segment.last - (Taps - 1));
+        for (; pixel + kLanePixels <= inside; pixel += kLanePixels) slide<kLanePixels, true>(pixel);
+        for (; pixel + kLanePixels / 2 <= last; pixel += kLanePixels / 2) slide<kLanePixels / 2, false>(pixel);
+        for (; pixel < last; ++pixel) slide<1, false>(pixel);
+
+        if (known > 0) {
+            T lanes[Lane::kWidth];
+            for (int t = 0; t < Taps; ++t) {
+                Lane::store(lanes, sums[0][t]);
+                for (index_t k = known; k < Lane::kWidth; ++k) results[t * block.weight_step + k] = lanes[k];
+            }
+            return;
+        }
+#pragma GCC unroll 4
+        for (int v = 0; v < Vectors; ++v)
+#pragma GCC unroll 4
+            for (int t = 0; t < Taps; ++t) Lane::store(results + t * block.weight_step + v * Lane::kWidth, sums[v][t]);
+    }
+};
+
+template <class T, class Meeting>
+struct AddLanesVisit {
+    const LaneBlock<T>& block;
+    const Meeting& meeting;
+    index_t first, last;  // pixels
+    const T* zeros;
+    index_t known = 0;
+
+    template <class Lane, int Vectors>
+    FASTCONV_INLINE void operator()(index_t channel) const {
+        add<Lane, Vectors, 3>(channel);
+        add<Lane, Vectors, 2>(channel);
+        add<Lane, Vectors, 1>(channel);
+    }
+
+    template <class Lane, int Vectors, int Taps>
+    FASTCONV_INLINE void add(index_t channel) const {
+        Meeting turned = meeting;
+        for (index_t s = 0; s < block.segment_counts[Taps - 1]; ++s) {
+            const LaneSegment<T>& segment = block.segments[Taps - 1][s];
+            turned.turn_to(segment.input);
+            LaneSums<T, Lane, Meeting, Vectors, Taps>{{}, block, segment, turned, channel, known, zeros}.slide_over(
+                first, last);
+        }
+    }
+};
+
+// Pixels come in blocks that stay in L1 while all taps pass over them.
+template <class T>
+void add_lane_products(const LaneBlock<T>& block) noexcept {
+    constexpr index_t kBlock = 64;
+    const T zeros[kLaneVectors * kLanes<T>] = {};
+    with_meeting(block, [&](auto meeting) noexcept {
+        using Meeting = decltype(meeting);
+        for (index_t pixel = 0; pixel < block.pixels; pixel += kBlock) {
+            AddLanesVisit<T, Meeting> visit{block, meeting, pixel, smaller(pixel + kBlock, block.pixels), zeros};
+            const index_t rest = block.channels >= kLanes<T> ? block.channels % kLanes<T> : 0;
+            for_each_channel_block<T>(0, block.channels - rest, visit);
+            if (rest == 0) continue;
+            visit.known = kLanes<T> - rest;  // the last vector overlaps the one before it
+            visit.template operator()<Wide<T>, 1>(block.channels - kLanes<T>);
+        }
+    });
+}
+
+}  // namespace
+}  // namespace fastconv

@@ -1,0 +1,170 @@
+// Sums of outer products: the matrix kernel under the gradient of a weight. A tile of sums stays in registers while
+// the rows (pixels) go by; its rows are channels, and its columns those of a packed panel.
+//
+// Bits: each sum adds its products in the order of the rows, whatever tile it sits in.
+#pragma once
+
+#include "kernels/gemm.h"
+
+namespace fastconv {
+namespace {
+
+// Here the rows of the tile are neighbouring channels of one source row: one pointer per step.
+template <class T, int Rows, int Vectors, bool Packed>
+void outer_tile(const OuterBlock<T>& block, index_t channel, index_t column, const T* panel) {
+    const index_t columns = smaller(block.columns - column, Vectors * kLanes<T>);
+    T* sums = block.sums + channel * block.pitch + column;
+    const index_t pitch = block.pitch;
+    const auto target = [=](int r) { return sums + r * pitch; };
+
+    Tile<T, Rows, Vectors> tile;
+    tile.load_from(target, columns);
+    const index_t at = block.offset + channel;
+    const T* packed = Packed ? block.packed + channel * block.rows : nullptr;
+    for (index_t row = 0; row < block.rows; ++row, panel += Vectors * kLanes<T>) {
+        const T* left[Rows];
+        const T* source = Packed ? packed + row * Rows : block.sources[row] + at;
+#pragma GCC unroll 16
+        for (int r = 0; r < Rows; ++r) left[r] = source + r;
+        tile.add_products(left, 0, panel);
+    }
+    tile.store_to(target, columns);
+}
+
+// Calls visit(rows of the tile as a compile-time constant, first channel) for tile after tile of channels.
+template <class Visit, int Rows = kRows>
+FASTCONV_INLINE void for_each_channel_tile(index_t depth, index_t channel, const Visit& visit) {
+    for (; channel + Rows <= depth; channel += Rows) visit.template operator()<Rows>(channel);
+    if constexpr (Rows > 1) for_each_channel_tile<Visit, Rows - 1>(depth, channel, visit);
+}
+
+// Rows of the tile that are values of lines: a pointer for each, which steps from pixel to pixel.
+template <class T, int Rows, int Vectors>
+void outer_lines_tile(const OuterBlock<T>& block, index_t value, index_t column, const T* panel, index_t panel_step) {
+    const index_t columns = smaller(block.columns - column, Vectors * kLanes<T>);
+    T* sums = block.sums + value * block.pitch + column;
+    const index_t pitch = block.pitch;
+    const auto target = [=](int r) { return sums + r * pitch; };
+
+    Tile<T, Rows, Vectors> tile;
+    tile.load_from(target, columns);
+    const T* left[Rows];
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) left[r] = block.sources[(value + r) / block.depth] + (value + r) % block.depth;
+    for (index_t row = 0, at = 0; row < block.rows; ++row, at += block.row_step, panel += panel_step)
+        tile.add_products(left, at, panel);
+    tile.store_to(target, columns);
+}
+
+template <class T, int Rows, int Vectors>
+FASTCONV_INLINE void outer_lines_tile(int rows, const OuterBlock<T>& block, index_t value, index_t column,
+                                      const T* panel, index_t panel_step) {
+    if constexpr (Rows > 0) {
+        if (rows == Rows) return outer_lines_tile<T, Rows, Vectors>(block, value, column, panel, panel_step);
+        outer_lines_tile<T, Rows - 1, Vectors>(rows, block, value, column, panel, panel_step);
+    }
+}
+
+// The values of all taps together, in tiles as even as possible.
+template <class T>
+struct OuterLinesVisit {
+    const OuterBlock<T>& block;
+    template <int Vectors>
+    FASTCONV_INLINE void operator()(index_t column, index_t offset) const {
+        constexpr int most = smaller(kRows * kVectors / Vectors, kMostRows);
+        const index_t values = block.taps * block.depth, tiles = (values + most - 1) / most;
+        const bool packed = block.panels != nullptr;
+        const T* panel = packed ? block.panels + offset : block.right + column;
+        const index_t step = packed ? Vectors * kLanes<T> : block.right_pitch;
+        index_t value = 0;
+        for (index_t tile = 0; tile < tiles; ++tile) {
+            const int rows = static_cast<int>(values / tiles + (tile < values % tiles ? 1 : 0));
+            outer_lines_tile<T, most, Vectors>(rows, block, value, column, panel, step);
+            value += rows;
+        }
+    }
+};
+
+template <class T>
+void add_outer_lines(const OuterBlock<T>& block) noexcept {
+    for_each_panel<T>(block.columns, block.rows, OuterLinesVisit<T>{block});
+}
+
+template <class T, int Vectors, bool Packed>
+struct OuterTileVisit {
+    const OuterBlock<T>& block;
+    index_t column;
+    const T* panel;
+    template <int Rows>
+    FASTCONV_INLINE void operator()(index_t channel) const {
+        outer_tile<T, Rows, Vectors, Packed>(block, channel, column, panel);
+    }
+};
+
+template <class T>
+struct OuterVisit {
+    const OuterBlock<T>& block;
+    template <int Vectors>
+    FASTCONV_INLINE void operator()(index_t column, index_t offset) const {
+        const T* panel = block.panels + offset;
+        if (block.packed == nullptr) {
+            // With a single vector of columns a tile of twice the height keeps as many sums in flight.
+            constexpr int rows = Vectors == 1 ? 2 * kRows : kRows;
+            using Visit = OuterTileVisit<T, Vectors, false>;
+            for_each_channel_tile<Visit, rows>(block.depth, 0, Visit{block, column, panel});
+        } else {
+            for_each_channel_tile(block.depth, 0, OuterTileVisit<T, Vectors, true>{block, column, panel});
+        }
+    }
+};
+
+template <class T>
+void add_outer_products(const OuterBlock<T>& block) noexcept {
+    for_each_panel<T>(block.columns, block.rows, OuterVisit<T>{block});
+}
+
+template <class T>
+struct PackChannelsVisit {
+    const OuterBlock<T>& block;
+    T* target;
+    template <int Rows>
+    FASTCONV_INLINE void operator()(index_t channel) const {
+        T* to = target + channel * block.rows;
+        for (index_t row = 0; row < block.rows; ++row, to += Rows) {
+            const T* from = block.sources[row] + block.offset + channel;
+            __builtin_memcpy(to, from, Rows * sizeof(T));  // of a constant size: a few moves
+        }
+    }
+};
+
+// Whole tiles row by row, because a cache line holds several and may not stay until the next one comes.
+template <class T>
+void pack_channels(const OuterBlock<T>& block, T* target) noexcept {
+    const index_t whole = block.depth / kRows * kRows;
+    for (index_t row = 0; row < block.rows; ++row) {
+        const T* from = block.sources[row] + block.offset;
+        T* to = target + row * kRows;
+        for (index_t channel = 0; channel < whole; channel += kRows, from += kRows, to += kRows * block.rows)
+            __builtin_memcpy(to, from, kRows * sizeof(T));
+    }
+    if constexpr (kRows > 1)
+        for_each_channel_tile<PackChannelsVisit<T>, kRows - 1>(block.depth, whole, PackChannelsVisit<T>{block, target});
+}
+
+template <class T>
+void add_rows(const T* source, index_t pitch, index_t rows, index_t columns, T* sums) noexcept {
+    index_t k = 0;
+    for (; k + kLanes<T> <= columns; k += kLanes<T>) {
+        Vec<T> sum = load(sums + k);
+        for (index_t row = 0; row < rows; ++row) sum += load(source + row * pitch + k);
+        store(sums + k, sum);
+    }
+    for (; k < columns; ++k) {
+        T sum = sums[k];
+        for (index_t row = 0; row < rows; ++row) sum += source[row * pitch + k];
+        sums[k] = sum;
+    }
+}
+
+}  // namespace
+}  // namespace fastconv
