@@ -163,6 +163,8 @@ def test_global_average_is_the_mean_over_space(shape, dtype, isa):
     expected = x.astype(np.float64).mean(axis=axes)
     bound = 8 * np.finfo(dtype).eps * np.sqrt(pixels) * np.abs(x).mean(axis=axes, dtype=np.float64)
     assert_close(fc.global_avg_pool(x), expected, bound, shape, dtype, isa)
+    planes = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, -1, 1)), 1, -1)
+    assert_close(fc.global_avg_pool(planes), expected, bound, shape, dtype, isa, "channels first")
     grad = numbers(GAUSSIAN, (shape[0], shape[-1]), dtype)
     expected = np.broadcast_to(np.expand_dims(grad / dtype(pixels), axes), shape)
     assert_close(fc.global_avg_pool_backward(grad, shape), expected, np.finfo(dtype).eps * np.abs(expected), shape, isa)

@@ -110,6 +110,17 @@ py::array avg_backward(const py::array& grad_output, const py::tuple& input_exte
     });
 }
 
+py::array average_of_rows(const py::array& matrix) {
+    const std::string operation = "global_avg_pool";
+    return dispatch(operation, "input", matrix, [&](auto type) -> py::array {
+        using T = decltype(type);
+        const Shape shape = shape_of(matrix);
+        const Contiguous<T> source(operation, "input", matrix);
+        return computed_array<T>(operation, {shape[0]},
+                                 [&](T* target) { average_rows<T>(source.data(), shape[0], shape[1], target); });
+    });
+}
+
 }  // namespace
 
 void register_pool(py::module_& module) {
@@ -121,6 +132,7 @@ void register_pool(py::module_& module) {
                py::arg("count_include_pad"), py::arg("divisor_override"), py::arg("out"));
     module.def("avg_pool_backward", &avg_backward, py::arg("grad_output").noconvert(), py::arg("input_shape"),
                py::arg("window"), py::arg("count_include_pad"), py::arg("divisor_override"));
+    module.def("average_rows", &average_of_rows, py::arg("matrix").noconvert());
 }
 
 }  // namespace fastconv

@@ -1,4 +1,4 @@
-// Element by element: rectified linear unit and its gradient (memory-bound; one pass each), and copies.
+// Element by element: rectified linear unit and its gradient (memory-bound; one pass each), copies and sums.
 #pragma once
 
 #include "kernels/table.h"
@@ -33,6 +33,20 @@ inline void stream(const void* source, index_t bytes, void* target) noexcept {
     for (; i + kLanes<char> <= bytes; i += kLanes<char>) store_past_cache(to + i, load(from + i));
     for (; i < bytes; ++i) to[i] = from[i];
     order_stores();
+}
+
+template <class T>
+T sum_of(const T* values, index_t count) noexcept {
+    Vec<T> sums[8] = {};
+    index_t i = 0;
+    for (; i + 8 * kLanes<T> <= count; i += 8 * kLanes<T>)
+#pragma GCC unroll 8
+        for (int k = 0; k < 8; ++k) sums[k] += load(values + i + k * kLanes<T>);
+    T sum = 0;
+    for (int k = 0; k < 8; ++k)
+        for (index_t lane = 0; lane < kLanes<T>; ++lane) sum += sums[k][lane];
+    for (; i < count; ++i) sum += values[i];
+    return sum;
 }
 
 }  // namespace

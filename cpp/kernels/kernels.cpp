@@ -50,8 +50,8 @@ constexpr Kernels<T> make_table() {
         copy_block<T>,
         relu_array<T>,
         relu_backward<T>,
-        multiply_add_chains<T>,
         sum_of<T>,
+        multiply_add_chains<T>,
     };
 }
 

@@ -25,19 +25,5 @@ double multiply_add_chains(index_t steps, T* result) noexcept {
     return 2.0 * chains * kLanes<T> * static_cast<double>(steps);
 }
 
-template <class T>
-T sum_of(const T* values, index_t count) noexcept {
-    Vec<T> sums[8] = {};
-    index_t i = 0;
-    for (; i + 8 * kLanes<T> <= count; i += 8 * kLanes<T>)
-#pragma GCC unroll 8
-        for (int k = 0; k < 8; ++k) sums[k] += load(values + i + k * kLanes<T>);
-    T sum = 0;
-    for (int k = 0; k < 8; ++k)
-        for (index_t lane = 0; lane < kLanes<T>; ++lane) sum += sums[k][lane];
-    for (; i < count; ++i) sum += values[i];
-    return sum;
-}
-
 }  // namespace
 }  // namespace fastconv

@@ -271,9 +271,9 @@ struct Kernels {
     // grad_input = grad_output where output > 0, else 0
     void (*relu_backward)(const T* grad_output, const T* output, index_t count, T* grad_input) noexcept;
 
+    T (*sum_of)(const T* values, index_t count) noexcept;
     // For measuring the machine: does steps * (a fixed number) of operations, returns how many.
     double (*multiply_add_chains)(index_t steps, T* result) noexcept;
-    T (*sum_of)(const T* values, index_t count) noexcept;
 };
 
 struct KernelTable {

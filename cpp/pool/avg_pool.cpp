@@ -71,6 +71,7 @@ void avg_pool_forward(const PoolGeometry& g, const Divisor& divisor, const Tenso
     for_each_line(grid, span_of, [&](const WindowLine& at, int worker) {
         PoolLine<T> line =
             pool_line(at, input.data, input.batch_stride, input.strides, {d.dilation, h.dilation, w.dilation});
+        if (h.dilation == 1) fetch_next(at, input.data, input.batch_stride, input.strides);
         line.target = targets.begin(at, worker);
         line.target_step = g.channels;
         kernels<T>().average_line(line, scales[static_cast<std::size_t>(worker)].of(g, divisor, at));
@@ -96,6 +97,7 @@ void avg_pool_backward(const PoolGeometry& g, const Divisor& divisor, const T* g
     }
     for_each_line(grid, span_of, [&](const WindowLine& at, int worker) {
         PoolLine<T> line = pool_line(at, grad_output, source.batch_stride, source.strides, {1, 1, 1});
+        fetch_next(at, grad_output, source.batch_stride, source.strides);
         line.target = targets.begin(at, worker);
         line.target_step = g.channels;
         if (scale) {
@@ -108,6 +110,18 @@ void avg_pool_backward(const PoolGeometry& g, const Divisor& divisor, const T* g
     });
 }
 
+template <class T>
+void average_rows(const T* matrix, index_t rows, index_t columns, T* averages) {
+    const int threads = worthwhile_threads(4.0 * static_cast<double>(rows * columns), rows);
+    const index_t rows_per_task = std::max<index_t>(rows / (8 * threads), 1);
+    parallel_for(ceil_div(rows, rows_per_task), threads, [&](index_t task, int) {
+        for (index_t row = task * rows_per_task; row < std::min((task + 1) * rows_per_task, rows); ++row)
+            averages[row] = kernels<T>().sum_of(matrix + row * columns, columns) / static_cast<T>(columns);
+    });
+}
+
+template void average_rows(const float*, index_t, index_t, float*);
+template void average_rows(const double*, index_t, index_t, double*);
 template void avg_pool_forward(const PoolGeometry&, const Divisor&, const TensorView<const float>&, float*);
 template void avg_pool_forward(const PoolGeometry&, const Divisor&, const TensorView<const double>&, double*);
 template void avg_pool_backward(const PoolGeometry&, const Divisor&, const float*, float*);

@@ -217,6 +217,7 @@ bool gather(const PoolGeometry& g, const T* grad_output, const index_t* indices,
     for_each_line(grid, span_of, [&](const WindowLine& at, int worker) {
         if (!fits.load(std::memory_order_relaxed)) return;
         PoolLine<T> line = pool_line(at, grad_output, source.batch_stride, source.strides, {1, 1, 1});
+        fetch_next(at, grad_output, source.batch_stride, source.strides);
         line.target = targets.begin(at, worker);
         line.target_step = g.channels;
         PoolMatches<T> matches;
@@ -241,6 +242,7 @@ void max_pool_forward(const PoolGeometry& g, const TensorView<const T>& input, T
     for_each_line(grid, span_of, [&](const WindowLine& at, int worker) {
         PoolLine<T> line =
             pool_line(at, input.data, input.batch_stride, input.strides, {d.dilation, h.dilation, w.dilation});
+        if (h.dilation == 1) fetch_next(at, input.data, input.batch_stride, input.strides);
         line.target = targets.begin(at, worker);
         line.target_step = g.channels;
         PoolPositions plane;

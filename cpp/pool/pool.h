@@ -30,4 +30,8 @@ void avg_pool_forward(const PoolGeometry& geometry, const Divisor& divisor, cons
 template <class T>
 void avg_pool_backward(const PoolGeometry& geometry, const Divisor& divisor, const T* grad_output, T* grad_input);
 
+// averages[row] = the mean of a row of a C-contiguous matrix: global average pooling of planes, channels first.
+template <class T>
+void average_rows(const T* matrix, index_t rows, index_t columns, T* averages);
+
 }  // namespace fastconv

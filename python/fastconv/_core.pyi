@@ -79,6 +79,7 @@ def max_pool_forward(input: _Array, window: PoolWindow, return_indices: bool, ou
 def max_pool_backward(
     grad_output: _Array, indices: _Array, input_shape: tuple[int, ...], window: PoolWindow
 ) -> _Array: ...
+def average_rows(matrix: _Array) -> _Array: ...
 def avg_pool_forward(
     input: _Array,
     window: PoolWindow,

@@ -6,6 +6,7 @@ extent 1 then, are dropped.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from fastconv import _arguments, _core
@@ -35,6 +36,11 @@ def global_avg_pool(input: Array) -> Array:
     """
     source = _arguments.array("global_avg_pool", "input", input)
     kernel = _spatial("global_avg_pool", source.shape)
+    if not source.flags.c_contiguous:
+        planes = source.transpose(0, -1, *range(1, source.ndim - 1))
+        if planes.flags.c_contiguous and planes.size:  # channels first: a plane is a row of a matrix
+            averages: Array = _core.average_rows(planes.reshape(-1, math.prod(kernel))).reshape(planes.shape[:2])
+            return averages
     pooled = _core.avg_pool_forward(source, _window("global_avg_pool", kernel), True, None, None)
     return pooled.reshape(source.shape[0], source.shape[-1])
 
