@@ -29,7 +29,8 @@ bandwidth are measured in the same run, again and again, and the best figures co
 min(peak, operations / bytes * bandwidth), with the operations of the direct algorithm and every array read or written
 once; that of a pool is the bandwidth. Layers that fit into the caches may exceed it. The bandwidth is that of reading
 or of copying, whichever moves more bytes in a second. PyTorch runs in both its layouts, and the better one counts;
-ONNX Runtime and ncnn run forwards, in float32. Results are compared before anything is timed."""
+ONNX Runtime and ncnn run forwards, in float32. Arrays that arrive with channels first are laid out anew inside the run.
+Results are compared before anything is timed."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
