@@ -105,7 +105,6 @@ std::size_t workspace(const ConvGeometry& g, Pass pass) {
     return largest + arena.used();
 }
 
-constexpr index_t kHalfFull = 8;       // lanes that a matrix product makes use of
 constexpr index_t kMostChannels = 16;  // of a group, which lines are spread for
 
 // Any convolution is a grouped one; but a line spread over the lanes of large groups is a lot of memory.
@@ -117,12 +116,11 @@ bool supports(const ConvGeometry& g, Pass) {
 }
 
 // From a whole vector of channels per group on, a matrix product fills it. Measured, two cores of a Zen 4 with AVX-512,
-// GFLOP/s of the three passes, direct and grouped: 3x3, 32 groups of 4: 30/35/33 and 118/128/79; of 8: 50/87/52 and
-// 92/103/64; of 8 with stride 2, where a loaded value meets fewer taps: 75/46/56 and 42/92/39.
+// GFLOP/s of the three passes, direct and grouped: 3x3, 32 groups of 4: 30/35/33 and 166/143/105; of 8: 63/68/65 and
+// 113/126/100; of 8 with stride 2, where a loaded value meets fewer taps: 50/43/55 and 50/97/66.
 template <class T>
 const char* prefers(const ConvGeometry& g, Pass pass) {
     const index_t lanes = pass == Pass::kBackwardInput ? g.group_inputs() : g.group_outputs();
-    if (lanes >= kHalfFull && g.axes[2].stride > 1 && pass != Pass::kBackwardInput) return nullptr;
     if (g.groups > 1 && lanes < kernels<T>().vector_width &&
         std::max(g.group_inputs(), g.group_outputs()) <= kMostChannels)
         return "few channels per group: vectors run across the groups";

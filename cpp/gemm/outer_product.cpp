@@ -24,8 +24,8 @@ constexpr index_t kColumns = 512;
 constexpr index_t kPackedChannels = 96;
 constexpr index_t kFewestColumnsToPack = 24;
 // Rows of at most so many values come as pieces of lines, for all taps at once: at most so many sums. Measured, Zen 4,
-// time without over time with: 3x3 1->32 (3 values) 2.4, 3x3 3->64 (9) 1.4, 4x4 3->96 (12) 1.05, 5x20 1->32 (20) 1.1, 7x7
-// 3->64 (21) 1.02 and, float64, 0.94, 11x11 3->64 (33) 0.87.
+// time without over time with: 3x3 1->32 (3 values) 2.4, 3x3 3->64 (9) 1.4, 4x4 3->96 (12) 1.05, 5x20 1->32 (20) 1.1,
+// 7x7 3->64 (21) 1.02 and, float64, 0.94, 11x11 3->64 (33) 0.87.
 constexpr index_t kShortRow = 20, kFewSums = 512;
 constexpr index_t kManyColumns = 128, kManyChannels = 96;
 
