@@ -45,7 +45,8 @@ py::tuple backward(const py::array& grad_output, const py::array& input, const p
         const ConvGeometry geometry(window, batched_shape(shape_of(input), window.rank, batched), shape_of(weight));
         check_shape(operation, "grad_output", grad_output, without_batch(geometry.output_shape(), batched));
         const Contiguous<T> gradient(operation, "grad_output", grad_output);
-        const Activation<T> source(operation, "input", input, window.rank, batched);
+        std::optional<Activation<T>> source;  // one gradient alone reads its values, and has it copied if need be
+        if (with_weight) source.emplace(operation, "input", input, window.rank, batched);
         const Contiguous<T> matrix(operation, "weight", weight);
         const Algorithm<T>& of_input = *select<T>(operation, algorithm, geometry, Pass::kBackwardInput).algorithm;
         const Algorithm<T>& of_weight = *select<T>(operation, algorithm, geometry, Pass::kBackwardWeight).algorithm;
@@ -56,7 +57,7 @@ py::tuple backward(const py::array& grad_output, const py::array& input, const p
         {
             const py::gil_scoped_release nogil;
             if (with_input) of_input.backward_input(geometry, {gradient.data(), matrix.data(), grad_input.data});
-            if (with_weight) of_weight.backward_weight(geometry, {gradient.data(), source.view(), grad_weight.data});
+            if (with_weight) of_weight.backward_weight(geometry, {gradient.data(), source->view(), grad_weight.data});
             if (with_bias) conv_backward_bias<T>(geometry, gradient.data(), grad_bias.data);
         }
         return py::make_tuple(grad_input.array, grad_weight.array, grad_bias.array);
