@@ -148,7 +148,8 @@ using WordOrder = Vec<std::int32_t>;
 template <class T>
 FASTCONV_INLINE Vec<T> permute(Vec<T> value, WordOrder order) {
 #if defined(__AVX512F__) && FASTCONV_VECTOR_BYTES == 64
-    return (Vec<T>)_mm512_permutexvar_ps((__m512i)order, (__m512)value);
+    // Masked by all lanes, which costs nothing: GCC 12 warns of the unmasked one's undefined operand.
+    return (Vec<T>)_mm512_maskz_permutexvar_ps(static_cast<__mmask16>(0xffff), (__m512i)order, (__m512)value);
 #elif defined(__AVX2__) && FASTCONV_VECTOR_BYTES == 32
     return (Vec<T>)_mm256_permutevar8x32_ps((__m256)value, (__m256i)order);
 #else
