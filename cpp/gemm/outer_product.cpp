@@ -58,8 +58,7 @@ Plan make_plan(const OuterProduct<T>& product, const Kernels<T>& kernels) {
     plan.packs = product.columns >= kManyColumns ||
                  (product.columns >= kFewestColumnsToPack && product.source.tensor.channels >= kManyChannels);
 
-    plan.lines = !plan.narrow && product.groups == 1 && product.source.joined > 1 && product.depth <= kShortRow &&
-                 plan.result_rows <= kFewSums;
+    plan.lines = !plan.narrow && product.source.has_short_rows(kShortRow) && plan.result_rows <= kFewSums;
     plan.direct = plan.lines && product.columns % kernels.vector_width == 0;
     if (plan.lines) plan.packs = false;
 

@@ -56,7 +56,7 @@ Plan make_plan(const RowProduct<T>& product, const Kernels<T>& kernels) {
     plan.reduction = plan.taps * product.depth;
 
     plan.narrow = is_narrow(product.depth, product.columns, kernels.vector_width);
-    plan.lines = !plan.narrow && product.source.joined > 1 && product.depth <= kShortRow && plan.reduction <= kShortSum;
+    plan.lines = !plan.narrow && product.source.has_short_rows(kShortRow) && plan.reduction <= kShortSum;
     const index_t most_depth = plan.narrow ? kNarrowDepth : plan.lines ? kShortSum : kDepth;
 
     plan.depth_blocks = std::max<index_t>(ceil_div(product.depth, most_depth), 1);

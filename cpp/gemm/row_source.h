@@ -87,6 +87,12 @@ struct RowSource {
     index_t row_step() const { return map.axes[kAxes - 1].source_step * tensor.channels; }
     index_t lines_size(index_t rows) const { return map.taps() * ((rows - 1) * row_step() + row_length()); }
 
+    // Whether the rows are short, and near enough to each other for pieces of lines that may have to be copied.
+    bool has_short_rows(index_t longest) const {
+        constexpr index_t kFarthest = 4;  // rows
+        return joined > 1 && row_length() <= longest && row_step() <= kFarthest * row_length();
+    }
+
     // Where joined: out[t] is row 0 of a run under tap t, or `zeros` if all of them lie in the padding.
     void lines(const Run& run, const T* zeros, T* scratch, const T** out) const {
         const AxisMap &depth = map.axes[0], &height = map.axes[1], &width = map.axes[2];
