@@ -2,6 +2,7 @@
 
 #include "bindings/register.h"
 #include "conv/algorithm.h"
+#include "conv/tiles.h"
 #include "core/isa.h"
 #include "core/machine.h"
 #include "core/memory.h"
@@ -22,6 +23,8 @@ void register_runtime(py::module_& module) {
     module.def("current_isa", [] { return std::string(current_kernels().name); });
     module.def("set_isa", &set_isa, py::arg("name"));
     module.def("algorithm_names", &algorithm_names);
+    module.def("winograd_limit", &winograd_limit);
+    module.def("set_winograd_limit", &set_winograd_limit, py::arg("limit"));
     module.def("algorithm_is_exact", &algorithm_is_exact, py::arg("name"));
     module.def("measure_peak", [](bool float64, int threads) {
         const py::gil_scoped_release nogil;

@@ -63,6 +63,8 @@ template <class T>
 const Algorithm<T>& grouped_algorithm();
 template <class T>
 const Algorithm<T>& fourier_algorithm();
+template <class T>
+const Algorithm<T>& winograd_algorithm();
 
 // All algorithms, the one to try first at the front.
 std::vector<std::string> algorithm_names();

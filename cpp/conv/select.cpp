@@ -6,8 +6,9 @@ namespace {
 
 template <class T>
 const std::vector<const Algorithm<T>*>& algorithms() {
-    static const std::vector<const Algorithm<T>*> list{&fourier_algorithm<T>(), &grouped_algorithm<T>(),
-                                                       &im2col_algorithm<T>(), &direct_algorithm<T>()};
+    static const std::vector<const Algorithm<T>*> list{&fourier_algorithm<T>(), &winograd_algorithm<T>(),
+                                                       &grouped_algorithm<T>(), &im2col_algorithm<T>(),
+                                                       &direct_algorithm<T>()};
     return list;
 }
 

@@ -210,7 +210,9 @@ struct Sum {
                                     0,
                                     0,
                                     nullptr,
-                                    0};
+                                    0,
+                                    false,
+                                    false};
                 if (plan.packs) {
                     if (segment.group != group) kernels.pack_channels(block, packed);
                     group = segment.group;

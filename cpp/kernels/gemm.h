@@ -207,6 +207,17 @@ struct Tile {
     }
 
     template <class Row>
+    FASTCONV_INLINE void add_from(Row row, index_t columns) {
+        if (columns == kWidth) {
+            add_all(row);
+        } else {
+            T copy[Rows][kWidth];
+            for (int r = 0; r < Rows; ++r) copy_first(row(r), columns, copy[r], kWidth);
+            add_all([&](int r) { return copy[r]; });
+        }
+    }
+
+    template <class Row>
     FASTCONV_INLINE void stream_to(Row row) const {
 #pragma GCC unroll 16
         for (int r = 0; r < Rows; ++r)
@@ -223,6 +234,14 @@ struct Tile {
         for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 4
             for (int v = 0; v < Vectors; ++v) sums[r][v] = load(row(r) + v * kLanes<T>);
+    }
+
+    template <class Row>
+    FASTCONV_INLINE void add_all(Row row) {
+#pragma GCC unroll 16
+        for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
+            for (int v = 0; v < Vectors; ++v) sums[r][v] += load(row(r) + v * kLanes<T>);
     }
 
     template <class Row>

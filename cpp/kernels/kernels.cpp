@@ -12,6 +12,7 @@
 #include "kernels/pool.h"
 #include "kernels/pool_backward.h"
 #include "kernels/table.h"
+#include "kernels/tile_transform.h"
 #include "kernels/transpose.h"
 
 namespace fastconv {
@@ -40,6 +41,8 @@ constexpr Kernels<T> make_table() {
         join_spectra<T>,
         multiply_spectra<T>,
         copy_lanes<T>,
+        transform_tiles<T>,
+        restore_tiles<T>,
         max_line<T>,
         average_line<T>,
         weighted_line<T>,

@@ -18,7 +18,11 @@ void outer_tile(const OuterBlock<T>& block, index_t channel, index_t column, con
     const auto target = [=](int r) { return sums + r * pitch; };
 
     Tile<T, Rows, Vectors> tile;
-    tile.load_from(target, columns);
+    if (block.fresh || block.apart) {
+        tile.clear();
+    } else {
+        tile.load_from(target, columns);
+    }
     const index_t at = block.offset + channel;
     const T* packed = Packed ? block.packed + channel * block.rows : nullptr;
     for (index_t row = 0; row < block.rows; ++row, panel += Vectors * kLanes<T>) {
@@ -28,6 +32,7 @@ void outer_tile(const OuterBlock<T>& block, index_t channel, index_t column, con
         for (int r = 0; r < Rows; ++r) left[r] = source + r;
         tile.add_products(left, 0, panel);
     }
+    if (block.apart && !block.fresh) tile.add_from(target, columns);
     tile.store_to(target, columns);
 }
 

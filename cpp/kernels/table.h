@@ -48,6 +48,8 @@ struct OuterBlock {
     index_t taps, row_step;  // of lines
     const T* right;          // the right-hand side where panels is null
     index_t right_pitch;
+    bool fresh;  // the sums are set, not added to
+    bool apart;  // what is added is summed up by itself first, which keeps the chains of additions short
 };
 
 // A matrix view with any strides, to be packed into the panels that the two kernels above read:
@@ -217,6 +219,50 @@ struct LaneCopy {
     bool relu;
 };
 
+// What the values of a tile along one axis are multiplied with: a constant matrix of `to` rows and `from` columns
+// (kernels/toom_cook.h says which one). An axis along which nothing is transformed has extent one.
+enum class TransformKind : int { kNone, kData, kKernel, kResult };
+struct AxisTransform {
+    TransformKind kind = TransformKind::kNone;
+    int from = 1, to = 1;
+};
+
+// A tile of pixels, of which those in rows [first_row, last_row) and columns [first_column, last_column) exist; the
+// others count as zero, or aren't written. data: where the pixel of row 0 and column 0 is, or would be.
+template <class Value>
+struct PixelTile {
+    Value* data;
+    int first_row, last_row, first_column, last_column;
+};
+
+// planes[(i * width.to + j) * plane_pitch] + t * pitch + c = value (i, j) of tile t, transformed along both axes. Whole
+// vectors are written, past the last channel too. Or, with a pitch of 0, panels of block_rows rows, of which tile t is
+// row first_row + t, as pack_panels makes them.
+template <class T>
+struct TileBlock {
+    AxisTransform height, width;
+    const PixelTile<const T>* tiles;
+    index_t count, channels;
+    index_t row_step, column_step;  // elements from a pixel to its neighbours
+    T* planes;
+    index_t plane_pitch, pitch;
+    index_t first_row, block_rows;
+};
+
+// The way back, from planes to pixels: value (i, j) of tile t = act(bias[c] + what the transforms make of the planes).
+// Whole vectors are read, past the last channel too.
+template <class T>
+struct RestoreBlock {
+    AxisTransform height, width;
+    const PixelTile<T>* tiles;
+    index_t count, channels;
+    index_t row_step, column_step;
+    const T* planes;
+    index_t plane_pitch, pitch;
+    const T* bias;  // or null
+    bool relu;
+};
+
 template <class T>
 struct Kernels {
     index_t vector_width;  // panels are padded to multiples of it
@@ -247,6 +293,9 @@ struct Kernels {
     void (*join_spectra)(index_t length, const ComplexRows<const T>& halves, const ComplexRows<T>& both) noexcept;
     void (*multiply_spectra)(const SpectrumProduct<T>&) noexcept;
     void (*copy_lanes)(const LaneCopy<T>&) noexcept;
+
+    void (*transform_tiles)(const TileBlock<T>&) noexcept;
+    void (*restore_tiles)(const RestoreBlock<T>&) noexcept;
 
     // The first maximum of each window wins, but a NaN wins over numbers; -inf, and -1 as its index, of an empty one.
     void (*max_line)(const PoolLine<T>&, const PoolPositions&) noexcept;

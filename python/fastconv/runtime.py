@@ -1,7 +1,8 @@
 """What the library runs on: instruction set, threads, memory; to ask for and to choose.
 
 Environment variables, read once: ``FASTCONV_NUM_THREADS`` (before ``OMP_NUM_THREADS``, before the
-processors that the affinity mask and the control group's quota grant) and ``FASTCONV_ISA``.
+processors that the affinity mask and the control group's quota grant), ``FASTCONV_ISA`` and
+``FASTCONV_WINOGRAD`` (0 for no Winograd, 2, 4 or 6 for its largest tile).
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from fastconv import _arguments, _core
+
+_DEFAULT_WINOGRAD = 4
 
 
 def info() -> dict[str, Any]:
@@ -37,6 +40,7 @@ def info() -> dict[str, Any]:
         "num_threads": _core.num_threads(),
         "cpu_quota": _core.cpu_quota() or None,
         "algorithms": algorithms(),
+        "winograd": _core.winograd_limit(),
         "cached_bytes": _core.cached_bytes(),
     }
 
@@ -48,7 +52,7 @@ def algorithms() -> tuple[str, ...]:
     --------
     >>> import fastconv as fc
     >>> sorted(fc.algorithms())
-    ['direct', 'fft', 'grouped', 'im2col']
+    ['direct', 'fft', 'grouped', 'im2col', 'winograd']
     """
     return tuple(_core.algorithm_names())
 
@@ -95,14 +99,20 @@ def measure_machine() -> dict[str, float]:
 
 
 @contextmanager
-def options(*, num_threads: int | None = None, isa: str | None = None) -> Iterator[None]:
-    """Choose threads and instruction set for the calls inside a ``with`` block (of all threads).
+def options(
+    *, num_threads: int | None = None, isa: str | None = None, winograd: bool | int | None = None
+) -> Iterator[None]:
+    """Choose threads, instruction set and Winograd's tiles for the calls inside a ``with`` block (of all threads).
 
     Parameters
     ----------
     num_threads : int, optional
     isa : str, optional
         One of ``info()["isa_available"]``.
+    winograd : bool or int, optional
+        False, or 0: "auto" never takes Winograd's algorithm. Or the largest tile that it may take: 2 for F(2x2, 3x3),
+        4 for F(4x4, 3x3), which is True and the default, or 6 for F(6x6, 3x3), faster still and with eight times the
+        rounding error of direct summation, where F(4x4, 3x3) has twice that.
 
     Examples
     --------
@@ -111,13 +121,17 @@ def options(*, num_threads: int | None = None, isa: str | None = None) -> Iterat
     ...     fc.get_num_threads(), fc.info()["isa"]
     (1, 'baseline')
     """
-    threads_before, isa_before = _core.num_threads(), _core.current_isa()
+    threads_before, isa_before, winograd_before = _core.num_threads(), _core.current_isa(), _core.winograd_limit()
     try:
         if num_threads is not None:
             set_num_threads(num_threads)
         if isa is not None:
             _core.set_isa(isa)
+        if winograd is not None:
+            limit = (_DEFAULT_WINOGRAD if winograd else 0) if isinstance(winograd, bool) else winograd
+            _core.set_winograd_limit(_arguments.integer("options", "winograd", limit))
         yield
     finally:
         _core.set_num_threads(threads_before)
         _core.set_isa(isa_before)
+        _core.set_winograd_limit(winograd_before)

@@ -7,6 +7,7 @@
 
 #include "conv/conv.h"
 #include "core/isa.h"
+#include "kernels/toom_cook.h"
 
 namespace fastconv {
 namespace {
@@ -17,8 +18,32 @@ struct Case {
     index_t stride, dilation, pad_before, pad_after, groups;
 };
 
+constexpr Rational operator+(Rational a, Rational b) { return a - Rational{-b.numerator, b.denominator}; }
+
+// Winograd's identity, in exact numbers and at compile time: the coefficient of d[l] g[k] in y[i], the sum over points
+// j of R[i][j] K[j][k] D[j][l], is one where l = i + k, and zero elsewhere. It holds for each pair of numbers and taps.
+constexpr bool is_correlation(int results, int taps) {
+    const int points = results + taps - 1;
+    const Matrix data = data_matrix(points), kernel = kernel_matrix(points, taps);
+    const Matrix result = result_matrix(points, results);
+    for (int i = 0; i < results; ++i) {
+        for (int k = 0; k < taps; ++k) {
+            for (int l = 0; l < points; ++l) {
+                Rational sum;
+                for (int j = 0; j < points; ++j) sum = sum + result.at[i][j] * kernel.at[j][k] * data.at[j][l];
+                if (!(sum == Rational{l == i + k ? 1 : 0, 1})) return false;
+            }
+        }
+    }
+    return true;
+}
+
+static_assert(is_correlation(2, 3) && is_correlation(4, 3) && is_correlation(6, 3) && is_correlation(2, 5));
+static_assert(is_correlation(3, 2) && is_correlation(3, 4) && is_correlation(5, 2));  // gradients of the weight
+
 const Case kCases[] = {
     {"3x3", {2, 9, 11, 5}, {3, 3, 5, 7}, 1, 1, 1, 1, 1},
+    {"whole and cut tiles", {1, 18, 13, 20}, {3, 3, 20, 18}, 1, 1, 1, 2, 2},
     {"strided", {1, 13, 12, 17}, {3, 4, 17, 33}, 2, 1, 1, 2, 1},
     {"stride and dilation share a factor", {2, 15, 9, 3}, {3, 2, 3, 4}, 2, 2, 3, 0, 1},
     {"stride larger than kernel", {1, 11, 11, 2}, {2, 1, 2, 3}, 3, 1, 0, 0, 1},

@@ -1,0 +1,317 @@
+#include "conv/tile_product.h"
+
+#include <algorithm>
+
+#include "core/arithmetic.h"
+#include "core/isa.h"
+#include "core/memory.h"
+#include "core/threads.h"
+
+namespace fastconv {
+namespace {
+
+constexpr index_t kLateTiles = 96;     // at most so many are "few"
+constexpr index_t kLateChannels = 64;  // whose weights are transformed at a time,
+constexpr index_t kLateVectors = 3;    // for so many vectors of columns
+constexpr index_t kChannels = 640;     // of the reduction between loads and stores of the sums
+constexpr index_t kFewestTiles = 16, kMostTiles = 96;
+constexpr index_t kBlockBytes = 640 << 10;  // of transformed tiles and products: what L2 holds beside the weight
+
+struct Plan {
+    index_t planes, tiles, tiles_per_block, blocks;
+    index_t channels_per_block, depth_blocks;  // of the reduction
+    index_t columns_per_segment, segments_per_group, segments, segments_per_task, segment_tasks;
+    index_t source_pitch, source_plane;    // of transformed tiles
+    index_t product_pitch, product_plane;  // of products
+    index_t panel_plane;                   // of the transformed weight, a segment and block of the reduction at a time
+    index_t channels_per_piece;            // of the weight that is transformed at a time
+    bool late;                             // the weight is transformed by the task that multiplies with it
+    int threads;
+};
+
+template <class T>
+Plan make_plan(const TileProduct<T>& c, const Kernels<T>& kernels) {
+    Plan plan{};
+    const index_t taps = c.tiles.taps();
+    plan.planes = c.tiles.scheme.planes();
+    plan.tiles = c.tiles.count();
+    const double operations = 2.0 * static_cast<double>(plan.planes * plan.tiles * taps) *
+                              static_cast<double>(c.source_channels() * c.target_depth());
+    const int threads = worthwhile_threads(operations, plan.tiles * c.g.groups * c.target_depth());
+
+    plan.late = plan.tiles <= kLateTiles;
+    const index_t most_channels = plan.late ? kLateChannels : kChannels;
+    plan.depth_blocks = ceil_div(c.source_depth(), std::max<index_t>(most_channels / taps, 1));
+    plan.channels_per_block = ceil_div(c.source_depth(), plan.depth_blocks);
+    plan.channels_per_piece = plan.late ? plan.channels_per_block : std::min(plan.channels_per_block, kLateChannels);
+
+    const index_t wanted = threads > 1 ? 4 * threads : 1;
+    if (plan.late) {
+        plan.tiles_per_block = plan.tiles;
+        plan.columns_per_segment = std::min(c.target_depth(), kLateVectors * kernels.vector_width);
+    } else {
+        const index_t bytes = plan.planes * static_cast<index_t>(sizeof(T)) *
+                              (taps * c.source_channels() + c.g.groups * c.target_depth());
+        const index_t fitting = std::clamp(kBlockBytes / bytes, kFewestTiles, kMostTiles);
+        const index_t shared = std::max(ceil_div(plan.tiles, wanted), kernels.row_tile);
+        plan.tiles_per_block = round_up(std::min(fitting, shared), kernels.row_tile);
+        plan.columns_per_segment = c.target_depth();
+    }
+    plan.blocks = ceil_div(plan.tiles, plan.tiles_per_block);
+    plan.tiles_per_block = ceil_div(plan.tiles, plan.blocks);
+    plan.segments_per_group = ceil_div(c.target_depth(), plan.columns_per_segment);
+    plan.segments = c.g.groups * plan.segments_per_group;
+    plan.segments_per_task = plan.late ? 1 : plan.segments;
+    plan.segment_tasks = ceil_div(plan.segments, plan.segments_per_task);
+
+    plan.source_pitch = odd_lines<T>(taps * c.source_channels() + kernels.vector_width - 1);
+    plan.source_plane = odd_lines<T>(plan.source_pitch * plan.tiles_per_block);
+    plan.product_pitch = odd_lines<T>(round_up(plan.columns_per_segment, kernels.vector_width));
+    plan.product_plane = odd_lines<T>(plan.product_pitch * plan.tiles_per_block);
+    plan.panel_plane =
+        odd_lines<T>(taps * plan.channels_per_block * round_up(plan.columns_per_segment, kernels.vector_width));
+    plan.threads = worthwhile_threads(operations, plan.blocks * plan.segment_tasks);
+    return plan;
+}
+
+template <class T>
+struct Workspace {
+    T* panels;                 // the transformed weight, or per worker a piece of it
+    T* sources;                // transformed tiles: per worker a block, or all
+    T* products;               // per worker
+    T* copies;                 // per worker: a piece of the weight, its columns side by side
+    PixelTile<const T>* read;  // per worker
+    PixelTile<T>* written;     // per worker
+    T** rows;                  // per worker: of products
+    const T** taps;            // per worker
+    index_t read_size, copies_size;
+};
+
+template <class T>
+Workspace<T> carve(Arena& arena, const TileProduct<T>& c, const Plan& plan) {
+    Workspace<T> w;
+    const index_t threads = plan.threads, taps = c.tiles.taps();
+    const index_t panels = plan.planes * plan.panel_plane;
+    w.panels = arena.take<T>(panels * (plan.late ? threads : plan.segments * plan.depth_blocks));
+    w.sources = arena.take<T>(plan.planes * plan.source_plane * (plan.late ? 1 : threads));
+    w.products = arena.take<T>(plan.planes * plan.product_plane * threads);
+    w.copies_size = c.g.taps() * odd_lines<T>(plan.channels_per_piece * plan.product_pitch);
+    w.copies = arena.take<T>(w.copies_size * threads);
+    w.read_size = std::max(plan.tiles_per_block, plan.channels_per_piece);
+    w.read = arena.take<PixelTile<const T>>(w.read_size * threads);
+    w.written = arena.take<PixelTile<T>>(plan.tiles_per_block * threads);
+    w.rows = arena.take<T*>(plan.tiles_per_block * threads);
+    w.taps = arena.take<const T*>(taps * threads);
+    return w;
+}
+
+// One call: what the three steps share.
+template <class T>
+struct Call {
+    const TileProduct<T>& c;
+    const Plan& plan;
+    const Workspace<T>& workspace;
+    const Kernels<T>& kernels;
+
+    struct Segment {
+        index_t group, column, columns;
+    };
+
+    Segment segment_at(index_t segment) const {
+        const index_t column = segment % plan.segments_per_group * plan.columns_per_segment;
+        return {segment / plan.segments_per_group, column,
+                std::min(plan.columns_per_segment, c.target_depth() - column)};
+    }
+
+    struct Depth {
+        index_t first, count;  // channels of a group
+    };
+
+    Depth depth_at(index_t block) const {
+        const index_t first = block * plan.channels_per_block;
+        return {first, std::min(plan.channels_per_block, c.source_depth() - first)};
+    }
+
+    // Some channels [first, first + count) of those that the panels are made for.
+    void transform_weight(const Segment& segment, const Depth& depth, index_t first, index_t count, T* panels,
+                          int worker) const {
+        const ConvGeometry& g = c.g;
+        const index_t position = g.group_inputs() * g.out_channels;  // elements from one kernel position to the next
+        // Copied first: taps lie as far apart as a weight is large, often a power of two.
+        const index_t channel_step = round_up(segment.columns, kernels.vector_width);
+        const index_t step = odd_lines<T>(plan.channels_per_piece * channel_step);
+        T* copy = workspace.copies + worker * workspace.copies_size;
+        for (index_t tap = 0; tap < g.taps(); ++tap) {
+            const T* from = c.weight + tap * position + segment.group * g.group_outputs();
+            if (c.backward) {
+                kernels.copy_block({from + segment.column * g.out_channels + first, g.out_channels, 1, segment.columns,
+                                    count, copy + tap * step, channel_step, false});
+            } else {
+                kernels.copy_block({from + first * g.out_channels + segment.column, 1, g.out_channels, segment.columns,
+                                    count, copy + tap * step, channel_step, false});
+            }
+        }
+        PixelTile<const T>* tiles = workspace.read + worker * workspace.read_size;
+        const TileScheme& scheme = c.tiles.scheme;
+        for (index_t tap = 0; tap < c.tiles.taps(); ++tap) {
+            for (index_t i = 0; i < count; ++i)
+                tiles[i] = {copy + c.weight_tiles.first(tap) * step + i * channel_step, 0,
+                            static_cast<int>(scheme.height.taps), 0, static_cast<int>(scheme.width.taps)};
+            TileBlock<T> block{};
+            block.height = kernel_of(scheme.height, scheme.height.taps);
+            block.width = kernel_of(scheme.width, scheme.width.taps);
+            block.tiles = tiles;
+            block.count = count;
+            block.channels = segment.columns;
+            block.row_step = c.weight_tiles.row_step * step;
+            block.column_step = c.weight_tiles.column_step * step;
+            block.planes = panels;
+            block.plane_pitch = plan.panel_plane;
+            block.first_row = tap * depth.count + first - depth.first;
+            block.block_rows = c.tiles.taps() * depth.count;
+            kernels.transform_tiles(block);
+        }
+    }
+
+    void transform_source(index_t first, index_t count, T* target, int worker) const {
+        PixelTile<const T>* tiles = workspace.read + worker * workspace.read_size;
+        for (index_t tap = 0; tap < c.tiles.taps(); ++tap) {
+            c.tiles.source_tiles(c.source, tap, first, count, tiles);
+            TileBlock<T> block{};
+            block.height = data_of(c.tiles.scheme.height);
+            block.width = data_of(c.tiles.scheme.width);
+            block.tiles = tiles;
+            block.count = count;
+            block.channels = c.source_channels();
+            block.row_step = c.source.strides[1];
+            block.column_step = c.source.strides[2];
+            block.planes = target + tap * c.source_channels();  // what a tap writes too much, the next one overwrites
+            block.plane_pitch = plan.source_plane;
+            block.pitch = plan.source_pitch;
+            kernels.transform_tiles(block);
+        }
+    }
+
+    void multiply(const Segment& segment, index_t depth_block, const T* source, index_t count, const T* panels,
+                  int worker) const {
+        const Depth depth = depth_at(depth_block);
+        T* products = workspace.products + worker * plan.planes * plan.product_plane;
+        T** rows = workspace.rows + worker * plan.tiles_per_block;
+        for (index_t t = 0; t < count; ++t) rows[t] = products + t * plan.product_pitch;
+        const T** taps = workspace.taps + worker * c.tiles.taps();
+        for (index_t tap = 0; tap < c.tiles.taps(); ++tap) taps[tap] = source + tap * c.source_channels();
+        RowBlock<T> block{};
+        block.sources = taps;
+        block.pitch = 1;
+        block.row_step = plan.source_pitch;
+        block.rows = count;
+        block.taps = c.tiles.taps();
+        block.depth = depth.count;
+        block.columns = segment.columns;
+        block.targets = rows;
+        block.accumulate = depth_block > 0;
+        for (index_t p = 0; p < plan.planes; ++p) {
+            block.offset = p * plan.source_plane + segment.group * c.source_depth() + depth.first;
+            block.panels = panels + p * plan.panel_plane;
+            block.target_offset = p * plan.product_plane;
+            kernels.multiply_rows(block);
+        }
+    }
+
+    void restore(const Segment& segment, index_t first, index_t count, int worker) const {
+        PixelTile<T>* tiles = workspace.written + worker * plan.tiles_per_block;
+        const index_t column = segment.group * c.target_depth() + segment.column;
+        TensorView<T> target = c.target;
+        target.data += column;
+        c.tiles.target_tiles(target, first, count, tiles);
+        RestoreBlock<T> block{};
+        block.height = result_of(c.tiles.scheme.height, c.tiles.scheme.height.results);
+        block.width = result_of(c.tiles.scheme.width, c.tiles.scheme.width.results);
+        block.tiles = tiles;
+        block.count = count;
+        block.channels = segment.columns;
+        block.row_step = target.strides[1];
+        block.column_step = target.strides[2];
+        block.planes = workspace.products + worker * plan.planes * plan.product_plane;
+        block.plane_pitch = plan.product_plane;
+        block.pitch = plan.product_pitch;
+        block.bias = c.bias == nullptr ? nullptr : c.bias + column;
+        block.relu = c.relu;
+        kernels.restore_tiles(block);
+    }
+
+    T* panels_of(index_t segment, index_t depth_block) const {
+        return workspace.panels + (segment * plan.depth_blocks + depth_block) * plan.planes * plan.panel_plane;
+    }
+
+    void run_early() const {
+        const index_t pieces = ceil_div(plan.channels_per_block, plan.channels_per_piece);
+        const index_t weights = plan.segments * plan.depth_blocks * pieces;
+        parallel_for(weights, plan.threads, [&](index_t task, int worker) {
+            const index_t segment = task / pieces / plan.depth_blocks, block = task / pieces % plan.depth_blocks;
+            const Depth depth = depth_at(block);
+            const index_t first = task % pieces * plan.channels_per_piece;
+            const index_t count = std::min(plan.channels_per_piece, depth.count - first);
+            if (count > 0)
+                transform_weight(segment_at(segment), depth, depth.first + first, count, panels_of(segment, block),
+                                 worker);
+        });
+        parallel_for(plan.blocks * plan.segment_tasks, plan.threads, [&](index_t task, int worker) {
+            const index_t first = task / plan.segment_tasks * plan.tiles_per_block;
+            const index_t count = std::min(plan.tiles_per_block, plan.tiles - first);
+            const index_t from = task % plan.segment_tasks * plan.segments_per_task;
+            const index_t to = std::min(from + plan.segments_per_task, plan.segments);
+            T* source = workspace.sources + worker * plan.planes * plan.source_plane;
+            transform_source(first, count, source, worker);
+            for (index_t s = from; s < to; ++s) {
+                for (index_t d = 0; d < plan.depth_blocks; ++d)
+                    multiply(segment_at(s), d, source, count, panels_of(s, d), worker);
+                restore(segment_at(s), first, count, worker);
+            }
+        });
+    }
+
+    void run_late() const {
+        constexpr index_t together = 4;
+        parallel_for(ceil_div(plan.tiles, together), plan.threads, [&](index_t task, int worker) {
+            const index_t first = task * together, count = std::min(together, plan.tiles - first);
+            transform_source(first, count, workspace.sources + first * plan.source_pitch, worker);
+        });
+        parallel_for(plan.segments, plan.threads, [&](index_t task, int worker) {
+            T* panels = workspace.panels + worker * plan.planes * plan.panel_plane;
+            const Segment segment = segment_at(task);
+            for (index_t d = 0; d < plan.depth_blocks; ++d) {
+                const Depth depth = depth_at(d);
+                transform_weight(segment, depth, depth.first, depth.count, panels, worker);
+                multiply(segment, d, workspace.sources, plan.tiles, panels, worker);
+            }
+            restore(segment, 0, plan.tiles, worker);
+        });
+    }
+};
+
+}  // namespace
+
+template <class T>
+std::size_t workspace_bytes(const TileProduct<T>& product) {
+    Arena arena;
+    carve(arena, product, make_plan(product, kernels<T>()));
+    return arena.used();
+}
+
+template <class T>
+void multiply(const TileProduct<T>& product) {
+    const Kernels<T>& table = kernels<T>();
+    const Plan plan = make_plan(product, table);
+    Buffer buffer;
+    const Workspace<T> workspace = carve_buffer(buffer, [&](Arena& arena) { return carve(arena, product, plan); });
+    const Call<T> call{product, plan, workspace, table};
+    plan.late ? call.run_late() : call.run_early();
+}
+
+template std::size_t workspace_bytes(const TileProduct<float>&);
+template std::size_t workspace_bytes(const TileProduct<double>&);
+template void multiply(const TileProduct<float>&);
+template void multiply(const TileProduct<double>&);
+
+}  // namespace fastconv

@@ -1,0 +1,56 @@
+// Products over tiles: the forward pass in Winograd's domain, and the gradient of the input, which is one with another
+// weight.
+//
+// A block of tiles runs through all three steps (tiles, products, results) while it is in L2, past a weight that has
+// been transformed before. Few tiles against many channels (batch 1, small maps) go the other way around: they are
+// transformed first, and each task transforms the weights of its own columns, piece by piece, while these are in L2.
+#pragma once
+
+#include "conv/tiles.h"
+
+namespace fastconv {
+
+template <class T>
+struct TileProduct {
+    TileProduct(const ConvGeometry& geometry, const TileScheme& scheme, const ForwardArguments<T>& arguments)
+        : g(geometry),
+          backward(false),
+          tiles(geometry, Pass::kForward, scheme),
+          weight_tiles(geometry, scheme, false),
+          source(arguments.input),
+          target(contiguous_view(arguments.output, geometry.output_extents(), geometry.out_channels)),
+          weight(arguments.weight),
+          bias(arguments.bias),
+          relu(arguments.relu) {}
+
+    TileProduct(const ConvGeometry& geometry, const TileScheme& scheme, const BackwardInputArguments<T>& arguments)
+        : g(geometry),
+          backward(true),
+          tiles(geometry, Pass::kBackwardInput, scheme),
+          weight_tiles(geometry, scheme, true),
+          source(contiguous_view(arguments.grad_output, geometry.output_extents(), geometry.out_channels)),
+          target(contiguous_view(arguments.grad_input, geometry.input_extents(), geometry.in_channels)),
+          weight(arguments.weight) {}
+
+    const ConvGeometry& g;
+    bool backward;  // the weight is flipped and transposed
+    TileGeometry tiles;
+    WeightTiles weight_tiles;
+    TensorView<const T> source;
+    TensorView<T> target;
+    const T* weight;
+    const T* bias = nullptr;
+    bool relu = false;
+
+    index_t source_channels() const { return backward ? g.out_channels : g.in_channels; }
+    index_t source_depth() const { return source_channels() / g.groups; }
+    index_t target_depth() const { return (backward ? g.in_channels : g.out_channels) / g.groups; }
+};
+
+template <class T>
+std::size_t workspace_bytes(const TileProduct<T>& product);
+
+template <class T>
+void multiply(const TileProduct<T>& product);
+
+}  // namespace fastconv

@@ -1,0 +1,292 @@
+#include "conv/tile_sum.h"
+
+#include <algorithm>
+
+#include "core/arithmetic.h"
+#include "core/isa.h"
+#include "core/memory.h"
+#include "core/threads.h"
+
+namespace fastconv {
+namespace {
+
+constexpr index_t kRoundBytes = index_t{4} << 20;  // of tiles, input and gradient, that are summed at a time
+constexpr index_t kFewestTiles = 96;               // of a round
+constexpr index_t kChain = 64;                     // tiles that are summed up before their sum is added
+constexpr index_t kTogether = 8;                   // tiles, or channels of the weight, that a task transforms
+constexpr index_t kColumns = 96;                   // of a segment
+constexpr index_t kChannels = 48;                  // of a part, where it stays in L2 until it is restored
+constexpr index_t kLargeSums = index_t{4} << 20;   // bytes: not to be kept in memory from round to round
+
+// Round after round, tiles of the input and of the gradient are transformed and their outer products added up, point by
+// point. Where the sums are large and all tiles fit into one round, each task has all points of a part of the result
+// instead, which it restores while the sums are in L2. A sum takes its tiles in order, whatever the number of threads.
+struct Plan {
+    index_t planes, tiles, tiles_per_round;
+    index_t depth, rows, columns;  // channels of a group, (tap, channel) rows of the sums, columns of a group
+    index_t source_pitch, source_plane;
+    index_t columns_per_segment, segments_per_group, segments;
+    index_t panel_segment, panel_plane;
+    index_t parts, channels_per_part;
+    index_t sums_pitch, sums_plane, sums_size;
+    bool local;  // one round, sums per task
+    int threads;
+
+    index_t padded_rows() const { return local ? channels_per_part : rows; }
+};
+
+template <class T>
+Plan make_plan(const TileSum<T>& s, const Kernels<T>& kernels) {
+    constexpr index_t value = sizeof(T);
+    Plan plan{};
+    plan.planes = s.tiles.scheme.planes();
+    plan.tiles = s.tiles.count();
+    plan.depth = s.g.group_inputs();
+    plan.columns = s.g.group_outputs();
+    plan.rows = s.tiles.taps() * plan.depth;
+    const double operations =
+        2.0 * static_cast<double>(plan.planes * plan.rows * s.g.out_channels) * static_cast<double>(plan.tiles);
+    const int threads = worthwhile_threads(operations, plan.planes * plan.rows);
+
+    const index_t source = s.tiles.taps() * s.g.in_channels;
+    const index_t tile_bytes = plan.planes * value * (source + s.g.out_channels);
+    const index_t sums_bytes = plan.planes * value * plan.rows * s.g.out_channels;
+    plan.local = sums_bytes >= kLargeSums && tile_bytes * plan.tiles <= std::max(sums_bytes, 4 * kRoundBytes);
+    plan.tiles_per_round =
+        plan.local ? plan.tiles
+                   : std::min(plan.tiles, round_up(std::max(kRoundBytes / tile_bytes, kFewestTiles), kChain));
+    plan.source_pitch = odd_lines<T>(source + kernels.vector_width - 1);
+    plan.source_plane = odd_lines<T>(plan.source_pitch * plan.tiles_per_round);
+
+    plan.columns_per_segment = std::min(round_up(kColumns, kernels.panel_width), plan.columns);
+    plan.segments_per_group = ceil_div(plan.columns, plan.columns_per_segment);
+    plan.segments = plan.segments_per_group * s.g.groups;
+    plan.panel_segment = plan.tiles_per_round * round_up(plan.columns_per_segment, kernels.vector_width);
+    plan.panel_plane = odd_lines<T>(plan.panel_segment * plan.segments);
+
+    // Enough tasks for the threads to share evenly.
+    const index_t wanted = 8 * threads, splits = plan.local ? plan.segments * s.tiles.taps() : plan.planes;
+    const index_t most_parts = std::max<index_t>(plan.depth / (4 * kernels.row_tile), 1);
+    plan.parts = std::clamp<index_t>(ceil_div(wanted, splits), 1, most_parts);
+    if (plan.local) plan.parts = std::max(plan.parts, ceil_div(plan.depth, kChannels));
+    plan.channels_per_part = round_up(ceil_div(plan.depth, plan.parts), kernels.row_tile);
+    plan.parts = ceil_div(plan.depth, plan.channels_per_part);
+
+    const index_t width = plan.local ? plan.columns_per_segment : s.g.out_channels;
+    plan.sums_pitch = odd_lines<T>(round_up(width, kernels.vector_width));
+    plan.sums_plane = odd_lines<T>(plan.sums_pitch * plan.padded_rows());
+    plan.sums_size = plan.planes * plan.sums_plane;
+    plan.threads = worthwhile_threads(operations, plan.parts * splits);
+    return plan;
+}
+
+template <class T>
+struct Workspace {
+    T* sources;                // transformed tiles of the input, pixel after pixel
+    T* panels;                 // those of the gradient, segment after segment
+    T* sums;                   // all, or per worker
+    const T** rows;            // of the sources
+    PixelTile<const T>* read;  // per worker
+    PixelTile<T>* written;     // per worker
+};
+
+template <class T>
+Workspace<T> carve(Arena& arena, const Plan& plan) {
+    Workspace<T> w;
+    w.sources = arena.take<T>(plan.planes * plan.source_plane);
+    w.panels = arena.take<T>(plan.planes * plan.panel_plane);
+    w.sums = arena.take<T>(plan.sums_size * (plan.local ? plan.threads : 1));
+    w.rows = arena.take<const T*>(plan.tiles_per_round);
+    w.read = arena.take<PixelTile<const T>>(kTogether * plan.threads);
+    w.written = arena.take<PixelTile<T>>(std::max(kTogether, plan.channels_per_part) * plan.threads);
+    return w;
+}
+
+template <class T>
+struct Call {
+    const TileSum<T>& s;
+    const Plan& plan;
+    const Workspace<T>& workspace;
+    const Kernels<T>& kernels;
+
+    struct Segment {
+        index_t group, column, columns;  // column counts from the first group on
+    };
+
+    Segment segment_at(index_t segment) const {
+        const index_t group = segment / plan.segments_per_group;
+        const index_t column = segment % plan.segments_per_group * plan.columns_per_segment;
+        return {group, group * plan.columns + column, std::min(plan.columns_per_segment, plan.columns - column)};
+    }
+
+    struct Part {
+        index_t tap, first, count;  // channels [first, first + count) of a group
+    };
+
+    Part part_at(index_t tap, index_t part) const {
+        const index_t first = part * plan.channels_per_part;
+        return {tap, first, std::min(plan.channels_per_part, plan.depth - first)};
+    }
+
+    // Rows of panels are cut into chains: the first row of the one that a tile belongs to.
+    static index_t chain_of(index_t tile) { return tile / kChain * kChain; }
+
+    // Tiles [first, first + count) of all, of which the first is the tile `at` of the round's `tiles`.
+    void transform(index_t first, index_t count, index_t at, index_t tiles_of_round, int worker) const {
+        PixelTile<const T>* tiles = workspace.read + worker * kTogether;
+        const TileScheme& scheme = s.tiles.scheme;
+        TileBlock<T> block{};
+        block.tiles = tiles;
+        block.count = count;
+        block.height = data_of(scheme.height);
+        block.width = data_of(scheme.width);
+        block.channels = s.g.in_channels;
+        block.row_step = s.source.strides[1];
+        block.column_step = s.source.strides[2];
+        block.plane_pitch = plan.source_plane;
+        block.pitch = plan.source_pitch;
+        for (index_t tap = 0; tap < s.tiles.taps(); ++tap) {
+            s.tiles.source_tiles(s.source, tap, first, count, tiles);
+            block.planes = workspace.sources + at * plan.source_pitch + tap * s.g.in_channels;
+            kernels.transform_tiles(block);
+        }
+        block.height = kernel_of(scheme.height, scheme.height.results);
+        block.width = kernel_of(scheme.width, scheme.width.results);
+        block.row_step = s.grad_output.strides[1];
+        block.column_step = s.grad_output.strides[2];
+        block.plane_pitch = plan.panel_plane;
+        block.pitch = 0;
+        block.first_row = at - chain_of(at);
+        block.block_rows = std::min(kChain, tiles_of_round - chain_of(at));
+        for (index_t g = 0; g < plan.segments; ++g) {
+            const Segment segment = segment_at(g);
+            TensorView<const T> view = s.grad_output;
+            view.data += segment.column;
+            s.tiles.target_tiles(view, first, count, tiles);
+            block.channels = segment.columns;
+            block.planes = panels_of(0, g, chain_of(at));
+            kernels.transform_tiles(block);
+        }
+    }
+
+    T* panels_of(index_t plane, index_t segment, index_t chain) const {
+        const index_t padded = round_up(segment_at(segment).columns, kernels.vector_width);
+        return workspace.panels + plane * plan.panel_plane + segment * plan.panel_segment + chain * padded;
+    }
+
+    // Adds the tiles of a round to the sums of a part, which are set where `fresh`.
+    void add(index_t plane, index_t segment, const Part& part, index_t tiles, bool fresh, T* sums) const {
+        const Segment columns = segment_at(segment);
+        OuterBlock<T> block{};
+        block.offset = plane * plan.source_plane + part.tap * s.g.in_channels + columns.group * plan.depth + part.first;
+        block.depth = part.count;
+        block.columns = columns.columns;
+        block.pitch = plan.sums_pitch;
+        block.sums = sums;
+        block.apart = true;
+        for (index_t chain = 0; chain < tiles; chain += kChain) {
+            block.sources = workspace.rows + chain;
+            block.rows = std::min(kChain, tiles - chain);
+            block.panels = panels_of(plane, segment, chain);
+            block.fresh = fresh && chain == 0;
+            kernels.add_outer_products(block);
+        }
+    }
+
+    void restore(const Part& part, index_t column, index_t columns, const T* sums, int worker) const {
+        const index_t position = plan.depth * s.g.out_channels;  // elements from one kernel position to the next
+        const TileScheme& scheme = s.tiles.scheme;
+        PixelTile<T>* tiles = workspace.written + worker * std::max(kTogether, plan.channels_per_part);
+        T* target = s.grad_weight + s.weight.first(part.tap) * position + column;
+        for (index_t i = 0; i < part.count; ++i)
+            tiles[i] = {target + (part.first + i) * s.g.out_channels, 0, static_cast<int>(scheme.height.taps), 0,
+                        static_cast<int>(scheme.width.taps)};
+        RestoreBlock<T> block{};
+        block.height = result_of(scheme.height, scheme.height.taps);
+        block.width = result_of(scheme.width, scheme.width.taps);
+        block.tiles = tiles;
+        block.count = part.count;
+        block.channels = columns;
+        block.row_step = s.weight.row_step * position;
+        block.column_step = s.weight.column_step * position;
+        block.planes = sums;
+        block.plane_pitch = plan.sums_plane;
+        block.pitch = plan.sums_pitch;
+        kernels.restore_tiles(block);
+    }
+
+    void transform_round(index_t round, index_t count) const {
+        parallel_for(ceil_div(count, kTogether), plan.threads, [&](index_t task, int worker) {
+            const index_t at = task * kTogether;
+            transform(round + at, std::min(kTogether, count - at), at, count, worker);
+        });
+    }
+
+    void run_rounds() const {
+        for (index_t round = 0; round < plan.tiles; round += plan.tiles_per_round) {
+            const index_t count = std::min(plan.tiles_per_round, plan.tiles - round);
+            transform_round(round, count);
+            parallel_for(plan.planes * plan.parts, plan.threads, [&](index_t task, int) {
+                const index_t plane = task / plan.parts;
+                for (index_t segment = 0; segment < plan.segments; ++segment) {
+                    for (index_t tap = 0; tap < s.tiles.taps(); ++tap) {
+                        const Part part = part_at(tap, task % plan.parts);
+                        add(plane, segment, part, count, round == 0,
+                            workspace.sums + plane * plan.sums_plane +
+                                (tap * plan.depth + part.first) * plan.sums_pitch + segment_at(segment).column);
+                    }
+                }
+            });
+        }
+        const index_t chunks = ceil_div(plan.depth, kTogether);
+        parallel_for(s.tiles.taps() * chunks, plan.threads, [&](index_t task, int worker) {
+            const index_t tap = task / chunks, first = task % chunks * kTogether;
+            restore({tap, first, std::min(kTogether, plan.depth - first)}, 0, s.g.out_channels,
+                    workspace.sums + (tap * plan.depth + first) * plan.sums_pitch, worker);
+        });
+    }
+
+    void run_local() const {
+        transform_round(0, plan.tiles);
+        const index_t parts = s.tiles.taps() * plan.parts;
+        parallel_for(parts * plan.segments, plan.threads, [&](index_t task, int worker) {
+            T* sums = workspace.sums + worker * plan.sums_size;
+            const index_t segment = task / parts;
+            const Part part = part_at(task % parts / plan.parts, task % plan.parts);
+            for (index_t plane = 0; plane < plan.planes; ++plane)
+                add(plane, segment, part, plan.tiles, true, sums + plane * plan.sums_plane);
+            restore(part, segment_at(segment).column, segment_at(segment).columns, sums, worker);
+        });
+    }
+
+    void run() const {
+        for (index_t t = 0; t < plan.tiles_per_round; ++t)
+            workspace.rows[t] = workspace.sources + t * plan.source_pitch;
+        plan.local ? run_local() : run_rounds();
+    }
+};
+
+}  // namespace
+
+template <class T>
+std::size_t workspace_bytes(const TileSum<T>& sum) {
+    Arena arena;
+    carve<T>(arena, make_plan(sum, kernels<T>()));
+    return arena.used();
+}
+
+template <class T>
+void add_up(const TileSum<T>& sum) {
+    const Kernels<T>& table = kernels<T>();
+    const Plan plan = make_plan(sum, table);
+    Buffer buffer;
+    const Workspace<T> workspace = carve_buffer(buffer, [&](Arena& arena) { return carve<T>(arena, plan); });
+    Call<T>{sum, plan, workspace, table}.run();
+}
+
+template std::size_t workspace_bytes(const TileSum<float>&);
+template std::size_t workspace_bytes(const TileSum<double>&);
+template void add_up(const TileSum<float>&);
+template void add_up(const TileSum<double>&);
+
+}  // namespace fastconv

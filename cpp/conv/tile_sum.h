@@ -1,0 +1,31 @@
+// Sums over tiles: the gradient of the weight in Winograd's domain.
+#pragma once
+
+#include "conv/tiles.h"
+
+namespace fastconv {
+
+template <class T>
+struct TileSum {
+    TileSum(const ConvGeometry& geometry, const TileScheme& scheme, const BackwardWeightArguments<T>& arguments)
+        : g(geometry),
+          tiles(geometry, Pass::kBackwardWeight, scheme),
+          weight(geometry, scheme, false),
+          source(arguments.input),
+          grad_output(contiguous_view(arguments.grad_output, geometry.output_extents(), geometry.out_channels)),
+          grad_weight(arguments.grad_weight) {}
+
+    const ConvGeometry& g;
+    TileGeometry tiles;
+    WeightTiles weight;
+    TensorView<const T> source, grad_output;
+    T* grad_weight;
+};
+
+template <class T>
+std::size_t workspace_bytes(const TileSum<T>& sum);
+
+template <class T>
+void add_up(const TileSum<T>& sum);
+
+}  // namespace fastconv

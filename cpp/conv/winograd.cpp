@@ -1,0 +1,135 @@
+// Winograd's convolution (Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016), in all three
+// passes. Tiles of pixels and of the weight are transformed so that a convolution becomes a product at every point of
+// the plane of points, and the sum over channels a matrix product at each:
+//
+//   forward          output tile      = R ((K weight) * (D input tile)), summed over input channels
+//   backward_input   grad_input tile  = the same of grad_output, with the weight flipped and transposed
+//   backward_weight  grad_weight      = R (sum over tiles of (K grad_output tile) * (D input tile))
+//
+// with the matrices of kernels/toom_cook.h along height and width. F(4x4, 3x3) multiplies 36 numbers where adding up
+// takes 144. In the gradient of the weight the roles are exchanged: its "kernel" is a tile of grad_output, and its
+// results are the taps; sums over tiles stay transformed, so that there is one way back in the end.
+//
+// Rounding: relative to the largest values of a tile, not to each result's own; what isn't finite spreads over a tile.
+#include <limits>
+#include <mutex>
+#include <set>
+#include <string>
+
+#include "conv/algorithm.h"
+#include "conv/tile_product.h"
+#include "conv/tile_sum.h"
+
+namespace fastconv {
+namespace {
+
+// What things cost, in multiply-adds of the matrix product. Measured on a Zen 4 with AVX-512, VGG-16 and ResNet, from
+// profiles: a value that is transformed, or restored, 20, because it goes through memory; one of the weight 15; and the
+// sums of a tile are loaded and stored as fast as 12 values of the reduction are multiplied.
+constexpr double kTransform = 20, kTransformWeight = 15, kSums = 12;
+constexpr double kMostWorkspace = 512 << 20;  // bytes of the transformed weight
+
+double cost(const ConvGeometry& g, Pass pass, const TileScheme& scheme) {
+    const TileGeometry tiles(g, pass, scheme);
+    const auto planes = static_cast<double>(scheme.planes()), count = static_cast<double>(tiles.count());
+    const auto taps = static_cast<double>(tiles.taps());
+    const auto in = static_cast<double>(g.in_channels), out = static_cast<double>(g.out_channels);
+    const auto source = pass == Pass::kBackwardInput ? out : in, target = pass == Pass::kBackwardInput ? in : out;
+    const double groups = static_cast<double>(g.groups), weight = taps * in * out / groups;
+    const double sums = pass == Pass::kBackwardWeight ? weight * count / 64 : count * target;
+    return planes *
+           (count * weight + kSums * sums + kTransform * count * (taps * source + target) + kTransformWeight * weight);
+}
+
+// Of the direct algorithm; nine tenths of its multiply-adds count.
+double direct_cost(const ConvGeometry& g) { return g.operations() / 2 / 0.9; }
+
+struct Best {
+    TileScheme scheme;
+    double cost;
+};
+
+Best best_scheme(const ConvGeometry& g, Pass pass) {
+    int limit = winograd_limit();
+    if (limit == 0 || (limit > 4 && pass == Pass::kBackwardWeight)) limit = 4;
+    Best best{{}, std::numeric_limits<double>::infinity()};
+    for (const TileAxis& height : tile_axes(g.axes[1], limit)) {
+        for (const TileAxis& width : tile_axes(g.axes[2], limit)) {
+            const TileScheme scheme{height, width};
+            const double found = cost(g, pass, scheme);
+            if (found < best.cost) best = {scheme, found};
+        }
+    }
+    return best;
+}
+
+template <class T>
+void forward(const ConvGeometry& g, const ForwardArguments<T>& arguments) {
+    multiply(TileProduct<T>(g, best_scheme(g, Pass::kForward).scheme, arguments));
+}
+
+template <class T>
+void backward_input(const ConvGeometry& g, const BackwardInputArguments<T>& arguments) {
+    multiply(TileProduct<T>(g, best_scheme(g, Pass::kBackwardInput).scheme, arguments));
+}
+
+template <class T>
+void backward_weight(const ConvGeometry& g, const BackwardWeightArguments<T>& arguments) {
+    add_up(TileSum<T>(g, best_scheme(g, Pass::kBackwardWeight).scheme, arguments));
+}
+
+template <class T>
+std::size_t workspace(const ConvGeometry& g, Pass pass) {
+    const TensorView<const T> input = contiguous_view<const T>(nullptr, g.input_extents(), g.in_channels);
+    const TileScheme scheme = best_scheme(g, pass).scheme;
+    switch (pass) {
+        case Pass::kForward:
+            return workspace_bytes(
+                TileProduct<T>(g, scheme, ForwardArguments<T>{input, nullptr, nullptr, false, nullptr}));
+        case Pass::kBackwardInput:
+            return workspace_bytes(TileProduct<T>(g, scheme, BackwardInputArguments<T>{nullptr, nullptr, nullptr}));
+        case Pass::kBackwardWeight:
+            return workspace_bytes(TileSum<T>(g, scheme, BackwardWeightArguments<T>{nullptr, input, nullptr}));
+    }
+    return 0;
+}
+
+bool supports(const ConvGeometry& g, Pass) { return has_tiles(g); }
+
+std::string name_of(const TileScheme& scheme) {
+    const TileAxis &h = scheme.height, &w = scheme.width;
+    const auto both = [](index_t a, index_t b) { return std::to_string(a) + "x" + std::to_string(b); };
+    const std::string results = both(h.results, w.results), taps = both(h.taps, w.taps);
+    return "F(" + results + ", " + taps + "): " + std::to_string(scheme.planes()) + " multiplications instead of " +
+           std::to_string(h.results * w.results * h.taps * w.taps);
+}
+
+// The reason outlives the call: there are few schemes.
+const char* reason_for(const TileScheme& scheme) {
+    static std::mutex mutex;
+    static std::set<std::string> reasons;
+    const std::lock_guard<std::mutex> lock(mutex);
+    return reasons.insert(name_of(scheme)).first->c_str();
+}
+
+const char* prefers(const ConvGeometry& g, Pass pass) {
+    if (winograd_limit() == 0) return nullptr;
+    const Best best = best_scheme(g, pass);
+    const double weight = static_cast<double>(g.weight_size() / g.taps() * best.scheme.planes()) * 8;
+    if (best.cost > direct_cost(g) || weight > kMostWorkspace) return nullptr;
+    return reason_for(best.scheme);
+}
+
+}  // namespace
+
+template <class T>
+const Algorithm<T>& winograd_algorithm() {
+    static const Algorithm<T> algorithm{"winograd",        supports,           prefers, workspace<T>, forward<T>,
+                                        backward_input<T>, backward_weight<T>, false};
+    return algorithm;
+}
+
+template const Algorithm<float>& winograd_algorithm();
+template const Algorithm<double>& winograd_algorithm();
+
+}  // namespace fastconv

@@ -1,0 +1,167 @@
+"""Winograd's algorithm: its ways through a problem, how it is chosen and switched off, and what it costs in accuracy.
+
+The named geometries of cases.py go through it with all other algorithms (test_conv.py). Here are larger ones, one for
+each way: few tiles or many, one round or several, several blocks of the reduction, segments of columns, groups.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+from algorithms import rounding
+from problems import INTEGERS, assert_close, assert_same_bits, numbers
+
+# (input, weight, padding, groups)
+WAYS = {
+    "few_tiles": ((1, 14, 13, 130), (3, 3, 130, 70), 1, 1),
+    "many_tiles": ((2, 41, 39, 24), (3, 3, 24, 40), 1, 1),
+    "long_reduction": ((3, 27, 26, 700), (3, 3, 700, 33), 1, 1),
+    "local_sums": ((1, 21, 22, 190), (3, 3, 190, 210), 1, 1),
+    "several_rounds": ((2, 90, 90, 40), (3, 3, 40, 24), 1, 1),
+    "groups": ((4, 29, 31, 64), (3, 3, 32, 96), ((2, 0), (1, 3)), 2),
+    "volume": ((1, 7, 30, 30, 20), (3, 3, 3, 20, 24), 1, 1),
+    "5x5": ((2, 27, 27, 48), (5, 5, 48, 40), 2, 1),
+    "3x5": ((2, 27, 27, 20), (3, 5, 20, 20), ((1, 1), (2, 2)), 1),
+    "signal": ((3, 1000, 20), (3, 20, 30), "same", 1),
+    "signal_5": ((3, 500, 20), (5, 20, 30), "causal", 1),
+    "column": ((2, 40, 9, 16), (3, 1, 16, 24), 0, 1),
+}
+
+
+def arrays(way, dtype=np.float32):
+    shape, weight, padding, groups = WAYS[way]
+    x, w = numbers(INTEGERS, shape, dtype), numbers(INTEGERS, weight, dtype)
+    keywords = {"padding": padding, "groups": groups}
+    forward = getattr(fc, f"conv{len(shape) - 2}d")
+    expected = forward(x, w, **keywords, algorithm="im2col")
+    return x, w, numbers(INTEGERS, expected.shape, dtype), keywords
+
+
+def passes(x, w, grad, algorithm, **keywords):
+    rank = x.ndim - 2
+    forward, backward = getattr(fc, f"conv{rank}d"), getattr(fc, f"conv{rank}d_backward")
+    gradients = backward(grad, x, w, **keywords, algorithm=algorithm, wrt=("input", "weight"))
+    return forward(x, w, **keywords, algorithm=algorithm), gradients.input, gradients.weight
+
+
+@pytest.mark.parametrize("tile", [2, 4, 6])
+@pytest.mark.parametrize("way", WAYS)
+def test_integers_come_out_within_rounding(way, tile, dtype, isa):
+    x, w, grad, keywords = arrays(way, dtype)
+    with fc.options(winograd=tile):
+        found = passes(x, w, grad, "winograd", **keywords)
+    pairs = ((x, w), (grad, w), (x, grad))
+    for one, other, pair in zip(found, passes(x, w, grad, "im2col", **keywords), pairs, strict=True):
+        assert_close(one, other, rounding("winograd", *pair), way, tile, isa)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_any_number_of_threads_gives_the_same_bits(way):
+    x, w, grad, keywords = arrays(way)
+    with fc.options(num_threads=1):
+        expected = passes(x, w, grad, "winograd", **keywords)
+    for threads in (2, 3, 8):
+        with fc.options(num_threads=threads):
+            for one, other in zip(passes(x, w, grad, "winograd", **keywords), expected, strict=True):
+                assert_same_bits(one, other, way, threads)
+
+
+def test_bias_and_activation_are_part_of_the_result(dtype, isa):
+    x, w, _, keywords = arrays("many_tiles", dtype)
+    bias = numbers(INTEGERS, w.shape[-1:], dtype)
+    found = fc.conv2d(x, w, bias, **keywords, activation="relu", algorithm="winograd")
+    expected = fc.conv2d(x, w, bias, **keywords, activation="relu", algorithm="im2col")
+    assert_close(found, expected, rounding("winograd", x, w), isa)
+
+
+def test_an_input_of_any_strides_is_read_where_it_is():
+    x, w, _, keywords = arrays("many_tiles")
+    wide = np.zeros((2, 41, 2 * 39, 24), np.float32)
+    wide[:, :, ::2] = x
+    for view in (wide[:, :, ::2], np.ascontiguousarray(x[:, ::-1, ::-1])[:, ::-1, ::-1]):
+        assert_same_bits(
+            fc.conv2d(view, w, **keywords, algorithm="winograd"), fc.conv2d(x, w, **keywords, algorithm="winograd")
+        )
+
+
+# The choice
+
+LAYER = np.zeros((2, 28, 28, 128), np.float32), np.zeros((3, 3, 128, 128), np.float32)
+
+
+def algorithms_of(x, w, **keywords):
+    return {plan.algorithm for plan in fc.explain(x, w, **keywords)}
+
+
+def test_auto_takes_it_for_layers_of_networks_and_tells_the_tile():
+    plan = fc.explain(*LAYER, padding=1)
+    assert {one.algorithm for one in plan} == {"winograd"}
+    assert plan.forward.reason.startswith("F(4x4, 3x3): 36 multiplications instead of 144")
+    assert plan.forward.workspace_bytes > 36 * 128 * 128 * 4
+
+
+@pytest.mark.parametrize(
+    ("x", "w"),
+    [((8, 56, 56, 3), (3, 3, 3, 64)), ((8, 56, 56, 64), (3, 3, 64, 2)), ((1, 4, 4, 512), (3, 3, 512, 512)),
+     ((4, 30, 30, 4096), (3, 3, 4096, 4096))],
+)  # fmt: skip
+def test_auto_leaves_few_channels_few_pixels_and_huge_weights_to_others(x, w):
+    assert "winograd" not in algorithms_of(np.zeros(x, np.float32), np.broadcast_to(np.float32(0), w), padding=1)
+
+
+def test_options_switch_it_off_and_larger_tiles_on():
+    with fc.options(winograd=False):
+        assert "winograd" not in algorithms_of(*LAYER, padding=1) and fc.info()["winograd"] == 0
+        with fc.options(winograd=True):
+            assert algorithms_of(*LAYER, padding=1) == {"winograd"}
+    with fc.options(winograd=2):
+        assert fc.explain(*LAYER, padding=1).forward.reason.startswith("F(2x2, 3x3)")
+    with fc.options(winograd=6):
+        plan = fc.explain(np.zeros((2, 60, 60, 128), np.float32), LAYER[1], padding=1)
+        assert plan.forward.reason.startswith("F(6x6, 3x3)")
+        assert plan.backward_weight.reason.startswith("F(4x4, 3x3)")
+    assert fc.info()["winograd"] == 4
+
+
+@pytest.mark.parametrize(("value", "error"), [(3, ValueError), (-1, ValueError), (1.5, TypeError), ("on", TypeError)])
+def test_an_impossible_tile_is_an_error_that_names_it(value, error):
+    with pytest.raises(error, match=rf"winograd .*{value}"):
+        fc.options(winograd=value).__enter__()
+    assert fc.info()["winograd"] == 4
+
+
+@pytest.mark.parametrize(("value", "limit"), [("0", 0), ("2", 2), ("6", 6), ("", 4)])
+def test_the_environment_switches_it(value, limit, monkeypatch):
+    monkeypatch.setenv("FASTCONV_WINOGRAD", value)
+    code = "import fastconv; print(fastconv.info()['winograd'])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == str(limit)
+
+
+# Accuracy: what docs/winograd.md promises.
+
+
+@pytest.mark.parametrize("data", ["gaussian", "after_relu"])
+@pytest.mark.parametrize(("kernel", "channels", "size"), [(3, 64, 56), (3, 256, 14), (5, 64, 27)])
+def test_the_error_is_at_most_three_times_that_of_direct_summation(kernel, channels, size, data, isa):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, size, size, channels), np.float32)
+    if data == "after_relu":
+        x = np.maximum(x, 0)
+    w = rng.standard_normal((kernel, kernel, channels, 48), np.float32)
+    grad = rng.standard_normal((2, size, size, 48), np.float32)
+    padding = kernel // 2
+    exact = passes(*(a.astype(np.float64) for a in (x, w, grad)), "direct", padding=padding)
+    error = {
+        name: [
+            np.sqrt(np.mean((a - b) ** 2))
+            for a, b in zip(passes(x, w, grad, name, padding=padding), exact, strict=True)
+        ]
+        for name in ("winograd", "direct")
+    }
+    ratios = np.divide(error["winograd"], error["direct"])
+    assert (ratios < 3).all(), (ratios, isa)
