@@ -10,22 +10,42 @@
 namespace fastconv {
 namespace {
 
-constexpr index_t kLateTiles = 96;     // at most so many are "few"
-constexpr index_t kLateChannels = 64;  // whose weights are transformed at a time,
-constexpr index_t kLateVectors = 3;    // for so many vectors of columns
-constexpr index_t kChannels = 640;     // of the reduction between loads and stores of the sums
+constexpr index_t kLateTiles = 96;       // at most so many are "few"
+constexpr index_t kLateBytes = 1 << 20;  // of a group's transformed weight, where there are several
+constexpr index_t kLateChannels = 64;    // whose weights are transformed at a time,
+constexpr index_t kLateVectors = 3;      // for so many vectors of columns
+constexpr index_t kChannels = 640;       // of the reduction between loads and stores of the sums
 constexpr index_t kFewestTiles = 16, kMostTiles = 96;
 constexpr index_t kBlockBytes = 640 << 10;  // of transformed tiles and products: what L2 holds beside the weight
 
+// How many vectors of columns a task should have: few columns make little of a value that is loaded, and tasks that
+// don't share evenly are waited for.
+template <class T>
+index_t best_vectors(const TileProduct<T>& c, index_t width, int threads) {
+    constexpr double use[kLateVectors] = {0.8, 0.95, 1};
+    index_t best = 1;
+    double most = 0;
+    for (index_t vectors = 1; vectors <= kLateVectors; ++vectors) {
+        const index_t tasks = c.g.groups * ceil_div(c.target_depth(), vectors * width);
+        const double found =
+            use[vectors - 1] * static_cast<double>(tasks) / static_cast<double>(round_up(tasks, threads));
+        if (found > most) {
+            most = found;
+            best = vectors;
+        }
+    }
+    return best;
+}
+
 struct Plan {
     index_t planes, tiles, tiles_per_block, blocks;
-    index_t channels_per_block, depth_blocks;  // of the reduction
-    index_t columns_per_segment, segments_per_group, segments, segments_per_task, segment_tasks;
-    index_t source_pitch, source_plane;    // of transformed tiles
-    index_t product_pitch, product_plane;  // of products
-    index_t panel_plane;                   // of the transformed weight, a segment and block of the reduction at a time
-    index_t channels_per_piece;            // of the weight that is transformed at a time
-    bool late;                             // the weight is transformed by the task that multiplies with it
+    index_t channels_per_block, depth_blocks;                   // of the reduction
+    index_t columns_per_segment, segments_per_group, segments;  // a segment is some columns of one group
+    index_t source_channels, source_pitch, source_plane;        // of transformed tiles
+    index_t product_pitch, product_plane;                       // of products
+    index_t panel_plane;         // of the transformed weight, a segment and block of the reduction at a time
+    index_t channels_per_piece;  // of the weight that is transformed at a time
+    bool late;                   // the weight is transformed by the task that multiplies with it
     int threads;
 };
 
@@ -39,7 +59,9 @@ Plan make_plan(const TileProduct<T>& c, const Kernels<T>& kernels) {
                               static_cast<double>(c.source_channels() * c.target_depth());
     const int threads = worthwhile_threads(operations, plan.tiles * c.g.groups * c.target_depth());
 
-    plan.late = plan.tiles <= kLateTiles;
+    const index_t weight_bytes =
+        plan.planes * static_cast<index_t>(sizeof(T)) * taps * c.source_depth() * c.target_depth();
+    plan.late = plan.tiles <= kLateTiles && (c.g.groups == 1 || weight_bytes > kLateBytes);
     const index_t most_channels = plan.late ? kLateChannels : kChannels;
     plan.depth_blocks = ceil_div(c.source_depth(), std::max<index_t>(most_channels / taps, 1));
     plan.channels_per_block = ceil_div(c.source_depth(), plan.depth_blocks);
@@ -48,12 +70,13 @@ Plan make_plan(const TileProduct<T>& c, const Kernels<T>& kernels) {
     const index_t wanted = threads > 1 ? 4 * threads : 1;
     if (plan.late) {
         plan.tiles_per_block = plan.tiles;
-        plan.columns_per_segment = std::min(c.target_depth(), kLateVectors * kernels.vector_width);
+        plan.columns_per_segment =
+            std::min(c.target_depth(), best_vectors(c, kernels.vector_width, threads) * kernels.vector_width);
     } else {
-        const index_t bytes = plan.planes * static_cast<index_t>(sizeof(T)) *
-                              (taps * c.source_channels() + c.g.groups * c.target_depth());
+        const index_t bytes =
+            plan.planes * static_cast<index_t>(sizeof(T)) * (taps * c.source_depth() + c.target_depth());
         const index_t fitting = std::clamp(kBlockBytes / bytes, kFewestTiles, kMostTiles);
-        const index_t shared = std::max(ceil_div(plan.tiles, wanted), kernels.row_tile);
+        const index_t shared = std::max(ceil_div(plan.tiles * c.g.groups, wanted), kernels.row_tile);
         plan.tiles_per_block = round_up(std::min(fitting, shared), kernels.row_tile);
         plan.columns_per_segment = c.target_depth();
     }
@@ -61,16 +84,15 @@ Plan make_plan(const TileProduct<T>& c, const Kernels<T>& kernels) {
     plan.tiles_per_block = ceil_div(plan.tiles, plan.blocks);
     plan.segments_per_group = ceil_div(c.target_depth(), plan.columns_per_segment);
     plan.segments = c.g.groups * plan.segments_per_group;
-    plan.segments_per_task = plan.late ? 1 : plan.segments;
-    plan.segment_tasks = ceil_div(plan.segments, plan.segments_per_task);
 
-    plan.source_pitch = odd_lines<T>(taps * c.source_channels() + kernels.vector_width - 1);
+    plan.source_channels = plan.late ? c.source_channels() : c.source_depth();
+    plan.source_pitch = odd_lines<T>(taps * plan.source_channels + kernels.vector_width - 1);
     plan.source_plane = odd_lines<T>(plan.source_pitch * plan.tiles_per_block);
     plan.product_pitch = odd_lines<T>(round_up(plan.columns_per_segment, kernels.vector_width));
     plan.product_plane = odd_lines<T>(plan.product_pitch * plan.tiles_per_block);
     plan.panel_plane =
         odd_lines<T>(taps * plan.channels_per_block * round_up(plan.columns_per_segment, kernels.vector_width));
-    plan.threads = worthwhile_threads(operations, plan.blocks * plan.segment_tasks);
+    plan.threads = worthwhile_threads(operations, plan.blocks * plan.segments);
     return plan;
 }
 
@@ -173,19 +195,22 @@ struct Call {
         }
     }
 
-    void transform_source(index_t first, index_t count, T* target, int worker) const {
+    // Some channels of tiles [first, first + count), as many as the plan has at a time.
+    void transform_source(index_t first, index_t count, index_t channel, T* target, int worker) const {
         PixelTile<const T>* tiles = workspace.read + worker * workspace.read_size;
+        TensorView<const T> source = c.source;
+        source.data += channel;
         for (index_t tap = 0; tap < c.tiles.taps(); ++tap) {
-            c.tiles.source_tiles(c.source, tap, first, count, tiles);
+            c.tiles.source_tiles(source, tap, first, count, tiles);
             TileBlock<T> block{};
             block.height = data_of(c.tiles.scheme.height);
             block.width = data_of(c.tiles.scheme.width);
             block.tiles = tiles;
             block.count = count;
-            block.channels = c.source_channels();
-            block.row_step = c.source.strides[1];
-            block.column_step = c.source.strides[2];
-            block.planes = target + tap * c.source_channels();  // what a tap writes too much, the next one overwrites
+            block.channels = plan.source_channels;
+            block.row_step = source.strides[1];
+            block.column_step = source.strides[2];
+            block.planes = target + tap * plan.source_channels;  // what a tap writes too much, the next one overwrites
             block.plane_pitch = plan.source_plane;
             block.pitch = plan.source_pitch;
             kernels.transform_tiles(block);
@@ -199,7 +224,7 @@ struct Call {
         T** rows = workspace.rows + worker * plan.tiles_per_block;
         for (index_t t = 0; t < count; ++t) rows[t] = products + t * plan.product_pitch;
         const T** taps = workspace.taps + worker * c.tiles.taps();
-        for (index_t tap = 0; tap < c.tiles.taps(); ++tap) taps[tap] = source + tap * c.source_channels();
+        for (index_t tap = 0; tap < c.tiles.taps(); ++tap) taps[tap] = source + tap * plan.source_channels;
         RowBlock<T> block{};
         block.sources = taps;
         block.pitch = 1;
@@ -210,8 +235,9 @@ struct Call {
         block.columns = segment.columns;
         block.targets = rows;
         block.accumulate = depth_block > 0;
+        const index_t before = plan.late ? segment.group * c.source_depth() : 0;  // channels of other groups
         for (index_t p = 0; p < plan.planes; ++p) {
-            block.offset = p * plan.source_plane + segment.group * c.source_depth() + depth.first;
+            block.offset = p * plan.source_plane + before + depth.first;
             block.panels = panels + p * plan.panel_plane;
             block.target_offset = p * plan.product_plane;
             kernels.multiply_rows(block);
@@ -256,18 +282,14 @@ struct Call {
                 transform_weight(segment_at(segment), depth, depth.first + first, count, panels_of(segment, block),
                                  worker);
         });
-        parallel_for(plan.blocks * plan.segment_tasks, plan.threads, [&](index_t task, int worker) {
-            const index_t first = task / plan.segment_tasks * plan.tiles_per_block;
+        parallel_for(plan.blocks * c.g.groups, plan.threads, [&](index_t task, int worker) {
+            const index_t first = task / c.g.groups * plan.tiles_per_block, group = task % c.g.groups;
             const index_t count = std::min(plan.tiles_per_block, plan.tiles - first);
-            const index_t from = task % plan.segment_tasks * plan.segments_per_task;
-            const index_t to = std::min(from + plan.segments_per_task, plan.segments);
             T* source = workspace.sources + worker * plan.planes * plan.source_plane;
-            transform_source(first, count, source, worker);
-            for (index_t s = from; s < to; ++s) {
-                for (index_t d = 0; d < plan.depth_blocks; ++d)
-                    multiply(segment_at(s), d, source, count, panels_of(s, d), worker);
-                restore(segment_at(s), first, count, worker);
-            }
+            transform_source(first, count, group * c.source_depth(), source, worker);
+            for (index_t d = 0; d < plan.depth_blocks; ++d)
+                multiply(segment_at(group), d, source, count, panels_of(group, d), worker);
+            restore(segment_at(group), first, count, worker);
         });
     }
 
@@ -275,7 +297,7 @@ struct Call {
         constexpr index_t together = 4;
         parallel_for(ceil_div(plan.tiles, together), plan.threads, [&](index_t task, int worker) {
             const index_t first = task * together, count = std::min(together, plan.tiles - first);
-            transform_source(first, count, workspace.sources + first * plan.source_pitch, worker);
+            transform_source(first, count, 0, workspace.sources + first * plan.source_pitch, worker);
         });
         parallel_for(plan.segments, plan.threads, [&](index_t task, int worker) {
             T* panels = workspace.panels + worker * plan.planes * plan.panel_plane;

@@ -11,6 +11,7 @@
 // results are the taps; sums over tiles stay transformed, so that there is one way back in the end.
 //
 // Rounding: relative to the largest values of a tile, not to each result's own; what isn't finite spreads over a tile.
+#include <algorithm>
 #include <limits>
 #include <mutex>
 #include <set>
@@ -23,26 +24,39 @@
 namespace fastconv {
 namespace {
 
-// What things cost, in multiply-adds of the matrix product. Measured on a Zen 4 with AVX-512, VGG-16 and ResNet, from
-// profiles: a value that is transformed, or restored, 20, because it goes through memory; one of the weight 15; and the
-// sums of a tile are loaded and stored as fast as 12 values of the reduction are multiplied.
-constexpr double kTransform = 20, kTransformWeight = 15, kSums = 12;
+// What things cost, in multiply-adds of the matrix product, by profiles of VGG-16 and ResNet on a Zen 4 with AVX-512: a
+// value that is transformed or restored, because it goes through memory (more, where the transform along a line makes
+// little of it), one of the weight (of a large one, or one that stays in L2), and a sum that is loaded and stored
+// between pieces of the reduction. The direct algorithm reaches nine tenths of the peak and packs the weight.
+// bench/choose_winograd.py compares the choice with measurements on 150 layers, 450 passes: none that it takes is more
+// than 5 % slower than the others.
+constexpr double kTransform = 20, kTransformGradient = 30, kLargeWeight = 15, kSmallWeight = 8, kSums = 12;
+constexpr double kDirect = 1 / 0.9, kPackWeight = 4;
+constexpr index_t kFewestChannels = 16;
+constexpr double kMostValuesInL2 = 256 << 10;
 constexpr double kMostWorkspace = 512 << 20;  // bytes of the transformed weight
 
 double cost(const ConvGeometry& g, Pass pass, const TileScheme& scheme) {
     const TileGeometry tiles(g, pass, scheme);
     const auto planes = static_cast<double>(scheme.planes()), count = static_cast<double>(tiles.count());
     const auto taps = static_cast<double>(tiles.taps());
-    const auto in = static_cast<double>(g.in_channels), out = static_cast<double>(g.out_channels);
+    // A few channels take as long as a whole vector of them.
+    const auto in = static_cast<double>(std::max(g.in_channels, kFewestChannels));
+    const auto out = static_cast<double>(std::max(g.out_channels, kFewestChannels));
     const auto source = pass == Pass::kBackwardInput ? out : in, target = pass == Pass::kBackwardInput ? in : out;
-    const double groups = static_cast<double>(g.groups), weight = taps * in * out / groups;
-    const double sums = pass == Pass::kBackwardWeight ? weight * count / 64 : count * target;
+    const double weight = taps * in * out / static_cast<double>(g.groups);
+    const bool gradient = pass == Pass::kBackwardWeight;
+    const bool line = !scheme.height.transformed() || !scheme.width.transformed();
+    const double sums = gradient ? weight * count / 64 : count * target;
+    const double transform = gradient && line ? kTransformGradient : kTransform;
+    const double transform_weight = gradient || planes * weight > kMostValuesInL2 ? kLargeWeight : kSmallWeight;
     return planes *
-           (count * weight + kSums * sums + kTransform * count * (taps * source + target) + kTransformWeight * weight);
+           (count * weight + kSums * sums + transform * count * (taps * source + target) + transform_weight * weight);
 }
 
-// Of the direct algorithm; nine tenths of its multiply-adds count.
-double direct_cost(const ConvGeometry& g) { return g.operations() / 2 / 0.9; }
+double direct_cost(const ConvGeometry& g) {
+    return kDirect * g.operations() / 2 + kPackWeight * static_cast<double>(g.weight_size());
+}
 
 struct Best {
     TileScheme scheme;
