@@ -2,10 +2,10 @@
 
     python bench/choose_winograd.py [--seconds 0.3] [--filter TEXT] [--csv FILE] [TABLE ...]
 
-The grid goes through channels, map sizes and batches around the border between the two; tables of layers, files or names
-of shipped ones, are measured instead where they are given. Printed are, for each pass, GFLOP/s with Winograd, the ratio to
-the others, a star where "auto" takes it, and what is wrong: LOSS where it takes it and is more than 5 % slower, miss where
-it leaves more than 10 % behind. The costs that `prefers` in cpp/conv/winograd.cpp counts with stand on this table.
+The grid goes through channels, map sizes and batches around the border between the two; tables of layers, files or
+names of shipped ones, are measured instead where they are given. Printed are, for each pass, GFLOP/s with Winograd, the
+ratio to the others, a star where "auto" takes it, and what is wrong: LOSS where it takes it and is more than 5 %
+slower, miss where it leaves more than 10 % behind. The costs in cpp/conv/winograd.cpp stand on this table.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 #include "conv/conv.h"
 
+#include "conv/kept_weight.h"
+
 #include <pybind11/stl.h>
 
 #include "bindings/arrays.h"
@@ -11,7 +13,7 @@ namespace {
 
 py::array forward(const py::array& input, const py::array& weight, const std::optional<py::array>& bias,
                   const ConvWindow& window, const std::optional<std::string>& activation, const std::string& algorithm,
-                  const py::object& out) {
+                  const py::object& out, KeptWeight* kept) {
     const std::string& operation = window.operation;
     return dispatch(operation, "input", input, [&](auto type) -> py::array {
         using T = decltype(type);
@@ -30,7 +32,7 @@ py::array forward(const py::array& input, const py::array& weight, const std::op
                                                 {input, weight, bias ? py::handle(*bias) : py::handle(Py_None)});
         T* target = output.mutable_data();
         const py::gil_scoped_release nogil;
-        chosen.forward(geometry, {source.view(), matrix.data(), offset.data(), relu, target});
+        chosen.forward(geometry, {source.view(), matrix.data(), offset.data(), relu, target, kept});
         return output;
     });
 }
@@ -125,9 +127,15 @@ py::array image_of(const py::array& patches, const Sliding& sliding, const Shape
 }  // namespace
 
 void register_conv(py::module_& module) {
+    // A copy, or what comes out of a file, has to make its own.
+    py::class_<KeptWeight, std::shared_ptr<KeptWeight>>(module, "KeptWeight")
+        .def(py::init<>())
+        .def_property_readonly("bytes", &KeptWeight::bytes)
+        .def(py::pickle([](const KeptWeight&) { return py::tuple(); },
+                        [](const py::tuple&) { return std::make_shared<KeptWeight>(); }));
     module.def("conv_forward", &forward, py::arg("input").noconvert(), py::arg("weight").noconvert(),
                py::arg("bias").noconvert(), py::arg("window"), py::arg("activation"), py::arg("algorithm"),
-               py::arg("out"));
+               py::arg("out"), py::arg("kept").none(true) = nullptr);
     module.def("conv_backward", &backward, py::arg("grad_output").noconvert(), py::arg("input").noconvert(),
                py::arg("weight").noconvert(), py::arg("window"), py::arg("algorithm"), py::arg("with_input"),
                py::arg("with_weight"), py::arg("with_bias"));

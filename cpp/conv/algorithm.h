@@ -15,6 +15,8 @@
 
 namespace fastconv {
 
+class KeptWeight;
+
 enum class Pass { kForward, kBackwardInput, kBackwardWeight };
 
 template <class T>
@@ -24,6 +26,7 @@ struct ForwardArguments {
     const T* bias;    // or null
     bool relu;
     T* output;
+    KeptWeight* kept = nullptr;  // or what may stay of the weight for the next call
 };
 
 template <class T>

@@ -1,5 +1,7 @@
 #include "conv/tile_product.h"
 
+#include "conv/kept_weight.h"
+
 #include <algorithm>
 
 #include "core/arithmetic.h"
@@ -45,7 +47,8 @@ struct Plan {
     index_t product_pitch, product_plane;                       // of products
     index_t panel_plane;         // of the transformed weight, a segment and block of the reduction at a time
     index_t channels_per_piece;  // of the weight that is transformed at a time
-    bool late;                   // the weight is transformed by the task that multiplies with it
+    bool late;                   // tasks are columns of all tiles, not tiles
+    bool transforms_late;        // and transform the weight of their columns themselves
     int threads;
 };
 
@@ -62,10 +65,12 @@ Plan make_plan(const TileProduct<T>& c, const Kernels<T>& kernels) {
     const index_t weight_bytes =
         plan.planes * static_cast<index_t>(sizeof(T)) * taps * c.source_depth() * c.target_depth();
     plan.late = plan.tiles <= kLateTiles && (c.g.groups == 1 || weight_bytes > kLateBytes);
-    const index_t most_channels = plan.late ? kLateChannels : kChannels;
+    plan.transforms_late = plan.late && c.kept == nullptr;
+    const index_t most_channels = plan.transforms_late ? kLateChannels : kChannels;
     plan.depth_blocks = ceil_div(c.source_depth(), std::max<index_t>(most_channels / taps, 1));
     plan.channels_per_block = ceil_div(c.source_depth(), plan.depth_blocks);
-    plan.channels_per_piece = plan.late ? plan.channels_per_block : std::min(plan.channels_per_block, kLateChannels);
+    plan.channels_per_piece =
+        plan.transforms_late ? plan.channels_per_block : std::min(plan.channels_per_block, kLateChannels);
 
     const index_t wanted = threads > 1 ? 4 * threads : 1;
     if (plan.late) {
@@ -106,7 +111,7 @@ struct Workspace {
     PixelTile<T>* written;     // per worker
     T** rows;                  // per worker: of products
     const T** taps;            // per worker
-    index_t read_size, copies_size;
+    index_t panels_size, read_size, copies_size;
 };
 
 template <class T>
@@ -114,7 +119,8 @@ Workspace<T> carve(Arena& arena, const TileProduct<T>& c, const Plan& plan) {
     Workspace<T> w;
     const index_t threads = plan.threads, taps = c.tiles.taps();
     const index_t panels = plan.planes * plan.panel_plane;
-    w.panels = arena.take<T>(panels * (plan.late ? threads : plan.segments * plan.depth_blocks));
+    w.panels_size = panels * plan.segments * plan.depth_blocks;
+    w.panels = arena.take<T>(c.kept != nullptr ? 0 : plan.transforms_late ? panels * threads : w.panels_size);
     w.sources = arena.take<T>(plan.planes * plan.source_plane * (plan.late ? 1 : threads));
     w.products = arena.take<T>(plan.planes * plan.product_plane * threads);
     w.copies_size = c.g.taps() * odd_lines<T>(plan.channels_per_piece * plan.product_pitch);
@@ -152,6 +158,22 @@ struct Call {
     Depth depth_at(index_t block) const {
         const index_t first = block * plan.channels_per_block;
         return {first, std::min(plan.channels_per_block, c.source_depth() - first)};
+    }
+
+    // What the transformed weight depends on.
+    KeptWeight::Key key() const {
+        const auto number = [](index_t value) { return static_cast<std::uint64_t>(value); };
+        const TileScheme& scheme = c.tiles.scheme;
+        return {checksum_of(c.weight, static_cast<std::size_t>(c.g.weight_size()) * sizeof(T)),
+                number(sizeof(T)),
+                number(scheme.height.points * 16 + scheme.height.taps),
+                number(scheme.width.points * 16 + scheme.width.taps),
+                number(c.g.group_inputs()),
+                number(c.g.out_channels),
+                number(c.g.groups),
+                number(plan.columns_per_segment),
+                number(plan.channels_per_block),
+                reinterpret_cast<std::uintptr_t>(&kernels)};
     }
 
     // Some channels [first, first + count) of those that the panels are made for.
@@ -270,7 +292,7 @@ struct Call {
         return workspace.panels + (segment * plan.depth_blocks + depth_block) * plan.planes * plan.panel_plane;
     }
 
-    void run_early() const {
+    void transform_weights() const {
         const index_t pieces = ceil_div(plan.channels_per_block, plan.channels_per_piece);
         const index_t weights = plan.segments * plan.depth_blocks * pieces;
         parallel_for(weights, plan.threads, [&](index_t task, int worker) {
@@ -282,6 +304,9 @@ struct Call {
                 transform_weight(segment_at(segment), depth, depth.first + first, count, panels_of(segment, block),
                                  worker);
         });
+    }
+
+    void run_blocks() const {
         parallel_for(plan.blocks * c.g.groups, plan.threads, [&](index_t task, int worker) {
             const index_t first = task / c.g.groups * plan.tiles_per_block, group = task % c.g.groups;
             const index_t count = std::min(plan.tiles_per_block, plan.tiles - first);
@@ -293,18 +318,21 @@ struct Call {
         });
     }
 
-    void run_late() const {
+    void run_columns() const {
         constexpr index_t together = 4;
         parallel_for(ceil_div(plan.tiles, together), plan.threads, [&](index_t task, int worker) {
             const index_t first = task * together, count = std::min(together, plan.tiles - first);
             transform_source(first, count, 0, workspace.sources + first * plan.source_pitch, worker);
         });
         parallel_for(plan.segments, plan.threads, [&](index_t task, int worker) {
-            T* panels = workspace.panels + worker * plan.planes * plan.panel_plane;
             const Segment segment = segment_at(task);
             for (index_t d = 0; d < plan.depth_blocks; ++d) {
-                const Depth depth = depth_at(d);
-                transform_weight(segment, depth, depth.first, depth.count, panels, worker);
+                T* panels = panels_of(task, d);
+                if (plan.transforms_late) {
+                    const Depth depth = depth_at(d);
+                    panels = workspace.panels + worker * plan.planes * plan.panel_plane;
+                    transform_weight(segment, depth, depth.first, depth.count, panels, worker);
+                }
                 multiply(segment, d, workspace.sources, plan.tiles, panels, worker);
             }
             restore(segment, 0, plan.tiles, worker);
@@ -326,9 +354,24 @@ void multiply(const TileProduct<T>& product) {
     const Kernels<T>& table = kernels<T>();
     const Plan plan = make_plan(product, table);
     Buffer buffer;
-    const Workspace<T> workspace = carve_buffer(buffer, [&](Arena& arena) { return carve(arena, product, plan); });
+    Workspace<T> workspace = carve_buffer(buffer, [&](Arena& arena) { return carve(arena, product, plan); });
     const Call<T> call{product, plan, workspace, table};
-    plan.late ? call.run_late() : call.run_early();
+    std::shared_ptr<void> kept;  // alive until the end of the call, whatever others keep meanwhile
+    if (product.kept != nullptr) {
+        const KeptWeight::Key key = call.key();
+        kept = product.kept->find(key);
+        const bool found = kept != nullptr;
+        const std::size_t bytes = static_cast<std::size_t>(workspace.panels_size) * sizeof(T);
+        if (!found) kept.reset(take_buffer(bytes), give_back_buffer);
+        workspace.panels = static_cast<T*>(kept.get());
+        if (!found) {
+            call.transform_weights();
+            product.kept->keep(key, kept, bytes);
+        }
+    } else if (!plan.transforms_late) {
+        call.transform_weights();
+    }
+    plan.late ? call.run_columns() : call.run_blocks();
 }
 
 template std::size_t workspace_bytes(const TileProduct<float>&);

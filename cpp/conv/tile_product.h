@@ -21,7 +21,8 @@ struct TileProduct {
           target(contiguous_view(arguments.output, geometry.output_extents(), geometry.out_channels)),
           weight(arguments.weight),
           bias(arguments.bias),
-          relu(arguments.relu) {}
+          relu(arguments.relu),
+          kept(arguments.kept) {}
 
     TileProduct(const ConvGeometry& geometry, const TileScheme& scheme, const BackwardInputArguments<T>& arguments)
         : g(geometry),
@@ -41,6 +42,7 @@ struct TileProduct {
     const T* weight;
     const T* bias = nullptr;
     bool relu = false;
+    KeptWeight* kept = nullptr;
 
     index_t source_channels() const { return backward ? g.out_channels : g.in_channels; }
     index_t source_depth() const { return source_channels() / g.groups; }

@@ -29,7 +29,7 @@ class ConvGradients(NamedTuple):
     bias: Array | None
 
 
-def _forward(
+def forward(
     operation: str,
     rank: int,
     input: object,
@@ -42,7 +42,9 @@ def _forward(
     activation: Activation | None,
     algorithm: str,
     out: Array | None,
+    kept: _core.KeptWeight | None = None,
 ) -> Array:
+    """Convolve; what the functions and layers of all ranks share. ``kept`` holds a transformed weight between calls."""
     return _core.conv_forward(
         input if type(input) is ndarray else _arguments.array(operation, "input", input),
         weight if type(weight) is ndarray else _arguments.array(operation, "weight", weight),
@@ -51,6 +53,7 @@ def _forward(
         None if activation is None else _arguments.name_or_none(operation, "activation", activation),
         algorithm,
         None if out is None else _arguments.output(operation, out),
+        kept,
     )
 
 
@@ -133,7 +136,7 @@ def conv1d(
     >>> fc.conv1d(signal, difference)[0, :, 0]
     array([1., 2., 3.])
     """
-    return _forward("conv1d", 1, input, weight, bias, stride, padding, dilation, groups, activation, algorithm, out)
+    return forward("conv1d", 1, input, weight, bias, stride, padding, dilation, groups, activation, algorithm, out)
 
 
 def conv2d(
@@ -210,7 +213,7 @@ def conv2d(
     >>> fc.conv2d(image, edges, stride=2, padding="same").shape
     (1, 3, 3, 1)
     """
-    return _forward("conv2d", 2, input, weight, bias, stride, padding, dilation, groups, activation, algorithm, out)
+    return forward("conv2d", 2, input, weight, bias, stride, padding, dilation, groups, activation, algorithm, out)
 
 
 def conv3d(
@@ -254,7 +257,7 @@ def conv3d(
     >>> fc.conv3d(volume, np.ones((2, 2, 2, 2, 3), np.float32))[0, 0, 0, 0]
     array([16., 16., 16.], dtype=float32)
     """
-    return _forward("conv3d", 3, input, weight, bias, stride, padding, dilation, groups, activation, algorithm, out)
+    return forward("conv3d", 3, input, weight, bias, stride, padding, dilation, groups, activation, algorithm, out)
 
 
 def conv1d_backward(

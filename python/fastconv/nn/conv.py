@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastconv import conv
+from fastconv import _core, conv
 from fastconv._arguments import Activation, Array, Padding, Size, per_axis
 from fastconv.nn.activation import activation_backward, check_activation
 from fastconv.nn.initialize import Initializer, Seed, floating, he_uniform
 from fastconv.nn.layer import Layer
 
-_FORWARD = {1: conv.conv1d, 2: conv.conv2d, 3: conv.conv3d}
+if TYPE_CHECKING:
+    from typing_extensions import Self  # typing has it from Python 3.11 on
+
 _BACKWARD = {1: conv.conv1d_backward, 2: conv.conv2d_backward, 3: conv.conv3d_backward}
 
 
@@ -90,16 +92,25 @@ class Conv(Layer):
         super().__init__(parameters)
         self.activation = activation
         self._algorithm = algorithm
+        self._kept: _core.KeptWeight | None = None  # in evaluation mode
         self._geometry: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
 
     def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
-        output = _FORWARD[self.rank](
+        geometry = self._geometry
+        output = conv.forward(
+            f"conv{self.rank}d",
+            self.rank,
             input,
             self.parameters["weight"],
             self.parameters.get("bias"),
-            activation=self.activation,
-            algorithm=self._algorithm,
-            **self._geometry,
+            geometry["stride"],
+            geometry["padding"],
+            geometry["dilation"],
+            geometry["groups"],
+            self.activation,
+            self._algorithm,
+            None,
+            self._kept,
         )
         return output, (input, output if self.activation else None)
 
@@ -115,6 +126,16 @@ class Conv(Layer):
         )
         self._accumulate(weight=gradients.weight, bias=gradients.bias)
         return gradients.input
+
+    def train(self) -> Self:
+        """Enter training mode, in which the weight changes and nothing is kept of it. Return the layer."""
+        self._kept = None
+        return super().train()
+
+    def eval(self) -> Self:
+        """Enter evaluation mode: a transformed weight is kept until the weight's values change. Return the layer."""
+        self._kept = _core.KeptWeight()
+        return super().eval()
 
     def _describe(self) -> str:
         *kernel, in_per_group, out_channels = self.parameters["weight"].shape
