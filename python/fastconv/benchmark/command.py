@@ -50,6 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--batch", type=_positive, metavar="N", help="batch size instead of the table's")
     what.add_argument("--dtype", choices=DTYPES, help="instead of the table's")
     what.add_argument("--algorithm", default="auto", choices=("auto", *fc.algorithms()), help="of our convolutions")
+    what.add_argument(
+        "--inference",
+        action="store_true",
+        help="forwards through layers in evaluation mode, which keep transformed weights, as ncnn and ONNX Runtime do",
+    )
     what.add_argument("--threads", type=int, metavar="N", help="number of threads, for all (default: one a core)")
     what.add_argument(
         "--peers", metavar="NAMES", help=f"none, or some of {','.join(NAMES)} (default: what is installed)"
@@ -95,7 +100,7 @@ def main(options: argparse.Namespace) -> int:
     WrongResult
         If fastconv and another library disagree about a result.
     """
-    passes = options.passes.split(",")
+    passes = ["forward"] if options.inference else options.passes.split(",")
     if unknown := [which for which in passes if which not in PASSES]:
         raise ValueError(f"unknown pass {unknown[0]!r}, expected some of {', '.join(PASSES)}")
     if options.plot:  # before the work, not after it
@@ -110,7 +115,7 @@ def main(options: argparse.Namespace) -> int:
     if options.plot and not any(layer.operations for layer in layers):
         raise ValueError("a roofline picture needs convolutions, and pools have no operations to count")
     peers = load_peers(options.peers, fc.get_num_threads())
-    about = {**_about(peers), "tables": list(tables), "algorithm": options.algorithm}
+    about = {**_about(peers), "tables": list(tables), "algorithm": options.algorithm, "inference": options.inference}
 
     machines: list[Machine] = []
     measurements: list[Measurement] = []
@@ -119,7 +124,7 @@ def main(options: argparse.Namespace) -> int:
         for done, layer in enumerate(_progress(layers)):
             if done % _CASES_PER_MACHINE == 0:
                 machines.append(fc.measure_machine())
-            measurements += _measure(layer, peers, options.algorithm, passes, Effort(options.repeats, options.seconds))
+            measurements += _measure(layer, peers, options, passes)
     except KeyboardInterrupt:
         if not measurements:
             raise
@@ -152,10 +157,10 @@ def _progress(layers: Sequence[Layer]) -> Iterator[Layer]:
 
 
 def _measure(
-    layer: Layer, peers: dict[str, Peer], algorithm: str, passes: Sequence[str], effort: Effort
+    layer: Layer, peers: dict[str, Peer], options: argparse.Namespace, passes: Sequence[str]
 ) -> list[Measurement]:
     asked = [which for which in layer.passes if which in passes]
-    effort = Effort(effort.repeats, effort.seconds / max(1, len(asked)))
+    effort = Effort(options.repeats, options.seconds / max(1, len(asked)))
     problem = Problem.of(layer)
     measurements = []
     with ExitStack() as contexts:
@@ -163,7 +168,7 @@ def _measure(
         for peer in peers.values():
             contexts.enter_context(peer.context())
             others += peer.contenders(problem)
-        own = ours(problem, algorithm)
+        own = ours(problem, options.algorithm, inference=options.inference)
         for which in asked:
             check(problem, own, others, which)
             runs = {one.name: one.runs[which] for one in (own, *others) if which in one.runs}

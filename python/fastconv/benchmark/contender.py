@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import fastconv as fc
+from fastconv import nn
 from fastconv._arguments import Array
 from fastconv.benchmark.tables import Layer
 
@@ -80,16 +81,23 @@ class Contender:
     read: Callable[[str, Any], tuple[Array, ...]]
 
 
-def ours(problem: Problem, algorithm: str) -> Contender:
-    """Return the passes of fastconv."""
+def ours(problem: Problem, algorithm: str, *, inference: bool = False) -> Contender:
+    """Return the passes of fastconv. For ``inference``, a transformed weight is kept, as layers do in that mode."""
     layer = problem.layer
-    runs = _conv(problem, algorithm) if layer.op == "conv" else _pool(problem)
+    runs = _conv(problem, algorithm, inference) if layer.op == "conv" else _pool(problem)
     return Contender("fastconv", runs, lambda _, result: result if isinstance(result, tuple) else (result,))
 
 
-def _conv(problem: Problem, algorithm: str) -> dict[str, Run]:
+def _conv(problem: Problem, algorithm: str, inference: bool) -> dict[str, Run]:
     layer, x, w, dy = problem.layer, problem.input, problem.weight, problem.grad_output
     forward = getattr(fc, f"conv{layer.rank}d")
+    if inference:
+        shape: dict[str, Any] = {"in_channels": x.shape[-1], "out_channels": w.shape[-1], "kernel_size": layer.kernel}
+        kind = getattr(nn, f"Conv{layer.rank}d")
+        network = kind(**shape, stride=layer.stride, padding=layer.padding, dilation=layer.dilation,
+                       groups=layer.groups, bias=False, algorithm=algorithm, dtype=w.dtype).eval()  # fmt: skip
+        network.parameters["weight"][...] = w
+        return {"forward": lambda: network(x)}
     backward = getattr(fc, f"conv{layer.rank}d_backward")
     how = {name: getattr(layer, name) for name in ("stride", "padding", "dilation", "groups")}
     how["algorithm"] = algorithm
