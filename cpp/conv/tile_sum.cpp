@@ -14,7 +14,7 @@ namespace {
 // to 1.15 times as fast as 4, 16 MB takes 1.2 times as long; 256 channels: 64 tiles are 1.1 times as fast as 128.
 constexpr index_t kRoundBytes = index_t{2} << 20;
 constexpr index_t kMostLocalBytes = index_t{16} << 20;  // of all tiles, or as many as the sums have
-constexpr index_t kChain = 64;                          // tiles that are summed up before their sum is added
+constexpr index_t kChain = 32;                          // tiles that are summed up before their sum is added
 constexpr index_t kTogether = 8;                        // tiles, or channels of the weight, that a task transforms
 constexpr index_t kColumns = 96;                        // of a segment
 constexpr index_t kChannels = 48;                       // of a part, where it stays in L2 until it is restored

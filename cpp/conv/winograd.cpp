@@ -47,7 +47,7 @@ double cost(const ConvGeometry& g, Pass pass, const TileScheme& scheme) {
     const double weight = taps * in * out / static_cast<double>(g.groups);
     const bool gradient = pass == Pass::kBackwardWeight;
     const bool line = !scheme.height.transformed() || !scheme.width.transformed();
-    const double sums = gradient ? weight * count / 64 : count * target;
+    const double sums = gradient ? weight * count / 32 : count * target;
     const double transform = gradient && line ? kTransformGradient : kTransform;
     const double transform_weight = gradient || planes * weight > kMostValuesInL2 ? kLargeWeight : kSmallWeight;
     return planes *
