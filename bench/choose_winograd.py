@@ -95,7 +95,7 @@ def main() -> int:
             continue
         cells = []
         for which, chosen in zip(CONVOLUTION_PASSES, takes_winograd(problem, "auto"), strict=True):
-            others, winograd = measure(problem, which, Effort(9, options.seconds, pause=0.5e-3))
+            others, winograd = measure(problem, which, Effort(9, options.seconds))
             ratio = others / winograd
             wrong = "LOSS" if chosen and ratio < 0.95 else "miss" if not chosen and ratio > 1.1 else ""
             losses += wrong == "LOSS"

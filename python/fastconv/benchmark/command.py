@@ -160,7 +160,8 @@ def _measure(
     layer: Layer, peers: dict[str, Peer], options: argparse.Namespace, passes: Sequence[str]
 ) -> list[Measurement]:
     asked = [which for which in layer.passes if which in passes]
-    effort = Effort(options.repeats, options.seconds / max(1, len(asked)))
+    pause = max((peer.pause for peer in peers.values()), default=0.0)
+    effort = Effort(options.repeats, options.seconds / max(1, len(asked)), pause)
     problem = Problem.of(layer)
     measurements = []
     with ExitStack() as contexts:

@@ -30,6 +30,7 @@ class OnnxRuntime:
     """ONNX Runtime, if it and ``onnx`` are installed."""
 
     packages: tuple[str, ...] = ("onnxruntime", "onnx")
+    pause = 0.5e-3
 
     def __init__(self, threads: int) -> None:
         self._runtime: Any = importlib.import_module("onnxruntime")

@@ -17,6 +17,7 @@ class Peer(Protocol):
     """Another library, on a fixed number of threads."""
 
     packages: tuple[str, ...]
+    pause: float  # seconds until its threads have come to rest after a turn
 
     def context(self) -> AbstractContextManager[object]:
         """Return what its arrays have to be made and its passes to be run in."""

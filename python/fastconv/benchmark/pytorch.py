@@ -22,6 +22,7 @@ class PyTorch:
     """PyTorch, if it is installed."""
 
     packages: tuple[str, ...] = ("torch",)
+    pause = 0.5e-3
 
     def __init__(self, threads: int) -> None:
         self._torch: Any = importlib.import_module("torch")

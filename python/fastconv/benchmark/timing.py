@@ -19,13 +19,12 @@ class Effort:
 
     ``repeats`` turns are wished for; from the third on they end when ``seconds`` have gone by, and short runs take more
     turns until a tenth of a second has. After a turn of one library, ``pause`` seconds pass, for its threads that still
-    spin: those of GCC's OpenMP, which ncnn brings along, do so for some milliseconds, and take a core from whoever is
-    next (3x3, stride 2: 84 GFLOP/s after 0.5 ms, 200 after 15).
+    spin.
     """
 
     repeats: int = 7
     seconds: float = 2.0
-    pause: float = 15e-3
+    pause: float = 0.5e-3
 
 
 def best_seconds(runs: Mapping[str, Callable[[], object]], effort: Effort) -> dict[str, float]:
