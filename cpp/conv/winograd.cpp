@@ -26,21 +26,22 @@ namespace {
 
 // What things cost, in multiply-adds of the matrix product, by profiles of VGG-16 and ResNet on a Zen 4 with AVX-512: a
 // value that is transformed or restored, because it goes through memory (more, where the transform along a line makes
-// little of it), one of the weight (of a large one, or one that stays in L2), and a sum that is loaded and stored
-// between pieces of the reduction. The direct algorithm reaches nine tenths of the peak and packs the weight.
-// bench/choose_winograd.py compares the choice with measurements on 150 layers, 450 passes: none that it takes is more
-// than 5 % slower than the others.
-constexpr double kTransform = 20, kTransformGradient = 30, kLargeWeight = 15, kSmallWeight = 8, kSums = 12;
-constexpr double kDirect = 1 / 0.9, kPackWeight = 4;
-constexpr index_t kFewestChannels = 16;
-constexpr double kMostValuesInL2 = 256 << 10;
-constexpr double kMostWorkspace = 512 << 20;  // bytes of the transformed weight
+// little of it); a sum that is loaded and stored between pieces of the reduction; each point of the weight, and each of
+// its values, which has to be read, from memory where there are many. The direct algorithm reaches nine tenths of
+// the peak and packs its weight. bench/choose_winograd.py compares the choice with measurements.
+constexpr double kTransform = 20, kTransformGradient = 30, kSums = 12, kPoint = 5;
+constexpr double kDirect = 1 / 0.9;
+constexpr double kReadLarge = 28, kReadSmall = 12, kPackLarge = 12, kPackSmall = 4;
+constexpr index_t kFewestChannels = 16;         // take as long as fewer
+constexpr double kFewestTiles = 8;              // likewise
+constexpr index_t kLarge = index_t{128} << 10;  // values of a weight
+constexpr double kMostWorkspace = 512 << 20;    // bytes of the transformed weight
 
 double cost(const ConvGeometry& g, Pass pass, const TileScheme& scheme) {
     const TileGeometry tiles(g, pass, scheme);
-    const auto planes = static_cast<double>(scheme.planes()), count = static_cast<double>(tiles.count());
+    const auto planes = static_cast<double>(scheme.planes()),
+               count = std::max(static_cast<double>(tiles.count()), kFewestTiles);
     const auto taps = static_cast<double>(tiles.taps());
-    // A few channels take as long as a whole vector of them.
     const auto in = static_cast<double>(std::max(g.in_channels, kFewestChannels));
     const auto out = static_cast<double>(std::max(g.out_channels, kFewestChannels));
     const auto source = pass == Pass::kBackwardInput ? out : in, target = pass == Pass::kBackwardInput ? in : out;
@@ -49,13 +50,15 @@ double cost(const ConvGeometry& g, Pass pass, const TileScheme& scheme) {
     const bool line = !scheme.height.transformed() || !scheme.width.transformed();
     const double sums = gradient ? weight * count / 32 : count * target;
     const double transform = gradient && line ? kTransformGradient : kTransform;
-    const double transform_weight = gradient || planes * weight > kMostValuesInL2 ? kLargeWeight : kSmallWeight;
-    return planes *
-           (count * weight + kSums * sums + transform * count * (taps * source + target) + transform_weight * weight);
+    const bool large = gradient || g.weight_size() > kLarge;
+    const double read = static_cast<double>(g.weight_size()) * (large ? kReadLarge : kReadSmall);
+    return planes * (count * weight + kSums * sums + transform * count * (taps * source + target) + kPoint * weight) +
+           read;
 }
 
 double direct_cost(const ConvGeometry& g) {
-    return kDirect * g.operations() / 2 + kPackWeight * static_cast<double>(g.weight_size());
+    return kDirect * g.operations() / 2 +
+           static_cast<double>(g.weight_size()) * (g.weight_size() > kLarge ? kPackLarge : kPackSmall);
 }
 
 struct Best {

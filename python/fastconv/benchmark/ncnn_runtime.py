@@ -19,8 +19,8 @@ class Ncnn:
     """ncnn, if it is installed."""
 
     packages: tuple[str, ...] = ("ncnn",)
-    # Its OpenMP spins for some milliseconds, and takes a core from whoever is next: our 3x3 with stride 2 came out at 84
-    # GFLOP/s after half a millisecond, at 200 after 15.
+    # Its OpenMP spins for some milliseconds, and takes a core from whoever is next: our 3x3 with stride 2 came out at
+    # 84 GFLOP/s after half a millisecond, at 200 after 15.
     pause = 15e-3
 
     def __init__(self, threads: int) -> None:
