@@ -43,7 +43,7 @@ static_assert(is_correlation(3, 2) && is_correlation(3, 4) && is_correlation(5, 
 
 const Case kCases[] = {
     {"3x3", {2, 9, 11, 5}, {3, 3, 5, 7}, 1, 1, 1, 1, 1},
-    {"whole and cut tiles", {1, 18, 13, 20}, {3, 3, 20, 18}, 1, 1, 1, 2, 2},
+    {"whole and cut tiles", {1, 18, 13, 20}, {3, 3, 10, 18}, 1, 1, 1, 2, 2},
     {"strided", {1, 13, 12, 17}, {3, 4, 17, 33}, 2, 1, 1, 2, 1},
     {"stride and dilation share a factor", {2, 15, 9, 3}, {3, 2, 3, 4}, 2, 2, 3, 0, 1},
     {"stride larger than kernel", {1, 11, 11, 2}, {2, 1, 2, 3}, 3, 1, 0, 0, 1},
