@@ -285,6 +285,7 @@ def test_the_package_runs_as_a_module(tmp_path):
 def test_a_second_ctrl_c_ends_at_once_and_leaves_the_last_epoch(folder, tmp_path):
     script = (
         "import signal, sys; from fastconv import cli, training\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it\n"
         "def train_on(self, *arguments, original=training.Run.train_on):\n"
         "    if self.epoch == 1:\n"
         "        signal.raise_signal(signal.SIGINT)\n"

@@ -79,6 +79,14 @@ def test_bias_and_activation_are_part_of_the_result(dtype, isa):
     assert_close(found, expected, rounding("winograd", x, w), isa)
 
 
+@pytest.mark.parametrize("filters", [32, 33])
+def test_outputs_larger_than_the_caches_are_whole(filters, isa):
+    """They may be written past the caches; 33 filters leave vectors that aren't full."""
+    x, w = numbers(INTEGERS, (1, 301, 303, 8), np.float32), numbers(INTEGERS, (3, 3, 8, filters), np.float32)
+    found, expected = (fc.conv2d(x, w, padding=1, algorithm=name) for name in ("winograd", "im2col"))
+    assert_close(found, expected, rounding("winograd", x, w), isa)
+
+
 def test_an_input_of_any_strides_is_read_where_it_is():
     x, w, _, keywords = arrays("many_tiles")
     wide = np.zeros((2, 41, 2 * 39, 24), np.float32)

@@ -8,6 +8,7 @@
 #include "core/isa.h"
 #include "core/memory.h"
 #include "core/threads.h"
+#include "gemm/streaming.h"
 
 namespace fastconv {
 namespace {
@@ -49,6 +50,7 @@ struct Plan {
     index_t channels_per_piece;  // of the weight that is transformed at a time
     bool late;                   // tasks are columns of all tiles, not tiles
     bool transforms_late;        // and transform the weight of their columns themselves
+    bool streams;                // the target is written past the caches
     int threads;
 };
 
@@ -97,6 +99,10 @@ Plan make_plan(const TileProduct<T>& c, const Kernels<T>& kernels) {
     plan.product_plane = odd_lines<T>(plan.product_pitch * plan.tiles_per_block);
     plan.panel_plane =
         odd_lines<T>(taps * plan.channels_per_block * round_up(plan.columns_per_segment, kernels.vector_width));
+    const std::array<index_t, kAxes>& extents = c.tiles.target;
+    // A vector has to be a whole line: the halves of one would be written at different times.
+    plan.streams = kernels.vector_width * static_cast<index_t>(sizeof(T)) == 64 &&
+                   may_stream(c.target, c.g.batch, c.g.batch * extents[0] * extents[1] * extents[2], c.target_depth());
     plan.threads = worthwhile_threads(operations, plan.blocks * plan.segments);
     return plan;
 }
@@ -285,6 +291,7 @@ struct Call {
         block.pitch = plan.product_pitch;
         block.bias = c.bias == nullptr ? nullptr : c.bias + column;
         block.relu = c.relu;
+        block.stream = plan.streams;
         kernels.restore_tiles(block);
     }
 

@@ -27,10 +27,10 @@ namespace {
 // What things cost, in multiply-adds of the matrix product, by profiles of VGG-16 and ResNet on a Zen 4 with AVX-512: a
 // value that is transformed or restored, because it goes through memory (more, where the transform along a line makes
 // little of it); a sum that is loaded and stored between pieces of the reduction; each point of the weight, and each of
-// its values, which has to be read, from memory where there are many. The direct algorithm reaches nine tenths of
-// the peak and packs its weight. bench/choose_winograd.py compares the choice with measurements.
+// its values, which has to be read, from memory where there are many. Other algorithms reach
+// nine tenths of the peak, less with few channels in a group, and pack the weight. bench/choose_winograd.py compares
+// the choice with measurements.
 constexpr double kTransform = 20, kTransformGradient = 30, kSums = 12, kPoint = 5;
-constexpr double kDirect = 1 / 0.9;
 constexpr double kReadLarge = 28, kReadSmall = 12, kPackLarge = 12, kPackSmall = 4;
 constexpr index_t kFewestChannels = 16;         // take as long as fewer
 constexpr double kFewestTiles = 8;              // likewise
@@ -57,7 +57,8 @@ double cost(const ConvGeometry& g, Pass pass, const TileScheme& scheme) {
 }
 
 double direct_cost(const ConvGeometry& g) {
-    return kDirect * g.operations() / 2 +
+    const double share = g.group_inputs() <= 16 ? 0.7 : g.group_inputs() <= 32 ? 0.8 : 0.9;  // of the peak
+    return g.operations() / 2 / share +
            static_cast<double>(g.weight_size()) * (g.weight_size() > kLarge ? kPackLarge : kPackSmall);
 }
 

@@ -261,6 +261,7 @@ struct RestoreBlock {
     index_t plane_pitch, pitch;
     const T* bias;  // or null
     bool relu;
+    bool stream;  // pixels are aligned to cache lines, and so many that nothing of them would be left in the caches
 };
 
 template <class T>

@@ -294,7 +294,9 @@ struct WriteAlongWidth {
             for (int j = 0; j < M::rows; ++j) {
                 Vec<T> value = y[j] + bias;
                 if (block.relu) value = relu<T>(value);
-                if (whole) {
+                if (whole && block.stream) {
+                    store_past_cache(target + j * block.column_step, value);
+                } else if (whole) {
                     store(target + j * block.column_step, value);
                 } else if (j >= tile.first_column && j < tile.last_column) {
                     store_first(target + j * block.column_step, lanes, value);
@@ -316,6 +318,7 @@ void restore_tiles(const RestoreBlock<T>& block) noexcept {
             with_constants(block.width, WriteAlongWidth<T>{block, block.tiles[tile], channel, lanes, bias, between});
         }
     }
+    if (block.stream) order_stores();
 }
 
 }  // namespace
