@@ -114,6 +114,18 @@ def test_auto_takes_it_for_layers_of_networks_and_tells_the_tile():
 
 
 @pytest.mark.parametrize(
+    ("kernel", "reason"),
+    [((5, 5), "F(2x2, 5x5): 36 multiplications instead of 100"), ((3, 5), "F(4x2, 3x5): 36 multiplications instead of"),
+     ((3,), "F(1x4, 1x3): 6 multiplications instead of 12"), ((5,), "F(1x2, 1x5): 6 multiplications instead of 10"),
+     ((3, 1), "F(4x1, 3x1): 6 multiplications instead of 12"), ((3, 3, 3), "F(4x4, 3x3): 36 multiplications")],
+)  # fmt: skip
+def test_the_reason_tells_the_tile_of_every_kernel(kernel, reason):
+    x = np.broadcast_to(np.float32(0), (20, *(40,) * len(kernel), 256))
+    w = np.broadcast_to(np.float32(0), (*kernel, 256, 256))
+    assert fc.explain(x, w, padding="same").forward.reason.startswith(reason)
+
+
+@pytest.mark.parametrize(
     ("x", "w"),
     [((8, 56, 56, 3), (3, 3, 3, 64)), ((8, 56, 56, 64), (3, 3, 64, 2)), ((1, 4, 4, 512), (3, 3, 512, 512)),
      ((4, 30, 30, 4096), (3, 3, 4096, 4096))],

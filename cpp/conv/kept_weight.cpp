@@ -14,7 +14,8 @@ namespace {
 constexpr std::size_t kChunk = std::size_t{64} << 10;  // bytes that a task reads
 constexpr std::uint64_t kPrime = 0x9E3779B97F4A7C15;   // odd, so that multiplying loses nothing
 
-// Eight chains, because a multiplication takes a few cycles.
+// Every step is a bijection of the sum so far, and of the word: one word that differs leaves another sum. Eight chains,
+// because a multiplication takes a few cycles.
 std::uint64_t checksum_of_chunk(const char* data, std::size_t bytes) {
     constexpr std::size_t chains = 8;
     std::uint64_t sums[chains];
@@ -23,7 +24,10 @@ std::uint64_t checksum_of_chunk(const char* data, std::size_t bytes) {
         std::uint64_t words[chains]{};
         const std::size_t size = std::min(bytes, sizeof words);
         std::memcpy(words, data, size);
-        for (std::size_t i = 0; i < chains; ++i) sums[i] = ((sums[i] ^ words[i]) * kPrime) ^ (sums[i] >> 29);
+        for (std::size_t i = 0; i < chains; ++i) {
+            sums[i] = (sums[i] ^ words[i]) * kPrime;
+            sums[i] ^= sums[i] >> 29;
+        }
         data += size;
         bytes -= size;
     }

@@ -1,13 +1,13 @@
 #include "conv/tile_product.h"
 
-#include "conv/kept_weight.h"
-
 #include <algorithm>
 
+#include "conv/kept_weight.h"
 #include "core/arithmetic.h"
 #include "core/isa.h"
 #include "core/memory.h"
 #include "core/threads.h"
+#include "gemm/segments.h"
 #include "gemm/streaming.h"
 
 namespace fastconv {
@@ -147,15 +147,7 @@ struct Call {
     const Workspace<T>& workspace;
     const Kernels<T>& kernels;
 
-    struct Segment {
-        index_t group, column, columns;
-    };
-
-    Segment segment_at(index_t segment) const {
-        const index_t column = segment % plan.segments_per_group * plan.columns_per_segment;
-        return {segment / plan.segments_per_group, column,
-                std::min(plan.columns_per_segment, c.target_depth() - column)};
-    }
+    Segment segment_at(index_t segment) const { return segment_of(plan, c.target_depth(), segment); }
 
     struct Depth {
         index_t first, count;  // channels of a group

@@ -6,6 +6,7 @@
 #include "core/isa.h"
 #include "core/memory.h"
 #include "core/threads.h"
+#include "gemm/segments.h"
 
 namespace fastconv {
 namespace {
@@ -110,15 +111,7 @@ struct Call {
     const Workspace<T>& workspace;
     const Kernels<T>& kernels;
 
-    struct Segment {
-        index_t group, column, columns;  // column counts from the first group on
-    };
-
-    Segment segment_at(index_t segment) const {
-        const index_t group = segment / plan.segments_per_group;
-        const index_t column = segment % plan.segments_per_group * plan.columns_per_segment;
-        return {group, group * plan.columns + column, std::min(plan.columns_per_segment, plan.columns - column)};
-    }
+    Segment segment_at(index_t segment) const { return segment_across(plan, plan.columns, segment); }
 
     struct Part {
         index_t tap, first, count;  // channels [first, first + count) of a group

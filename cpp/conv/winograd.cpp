@@ -13,9 +13,8 @@
 // Rounding: relative to the largest values of a tile, not to each result's own; what isn't finite spreads over a tile.
 #include <algorithm>
 #include <limits>
-#include <mutex>
-#include <set>
 #include <string>
+#include <vector>
 
 #include "conv/algorithm.h"
 #include "conv/tile_product.h"
@@ -122,12 +121,18 @@ std::string name_of(const TileScheme& scheme) {
            std::to_string(h.results * w.results * h.taps * w.taps);
 }
 
-// The reason outlives the call: there are few schemes.
+// Every reason there is, made once: a call takes no time for it.
 const char* reason_for(const TileScheme& scheme) {
-    static std::mutex mutex;
-    static std::set<std::string> reasons;
-    const std::lock_guard<std::mutex> lock(mutex);
-    return reasons.insert(name_of(scheme)).first->c_str();
+    constexpr int ways = 5;
+    static const TileAxis axes[ways]{{}, {2, 3, 4}, {4, 3, 6}, {6, 3, 8}, {2, 5, 6}};
+    static const std::vector<std::string> reasons = [] {
+        std::vector<std::string> made;
+        for (const TileAxis& height : axes)
+            for (const TileAxis& width : axes) made.push_back(name_of({height, width}));
+        return made;
+    }();
+    const auto number = [](const TileAxis& axis) { return axis.taps == 5 ? 4 : static_cast<int>(axis.results / 2); };
+    return reasons[static_cast<std::size_t>(number(scheme.height) * ways + number(scheme.width))].c_str();
 }
 
 const char* prefers(const ConvGeometry& g, Pass pass) {

@@ -6,6 +6,7 @@
 #include "core/isa.h"
 #include "core/memory.h"
 #include "core/threads.h"
+#include "gemm/segments.h"
 #include "gemm/slices.h"
 
 namespace fastconv {
@@ -147,15 +148,7 @@ struct Sum {
     const Kernels<T>& kernels;
     const Workspace<T>& workspace;
 
-    struct Segment {
-        index_t group, column, columns;  // column counts from the first group on
-    };
-
-    Segment segment_at(index_t segment) const {
-        const index_t group = segment / plan.segments_per_group;
-        const index_t column = segment % plan.segments_per_group * plan.columns_per_segment;
-        return {group, group * product.columns + column, std::min(plan.columns_per_segment, product.columns - column)};
-    }
+    Segment segment_at(index_t segment) const { return segment_across(plan, product.columns, segment); }
 
     // Where the sums of a slice lie: in the result itself, or packed densely beside those of other slices.
     struct Sums {

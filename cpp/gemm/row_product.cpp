@@ -6,6 +6,7 @@
 #include "core/isa.h"
 #include "core/memory.h"
 #include "core/threads.h"
+#include "gemm/segments.h"
 #include "gemm/streaming.h"
 
 namespace fastconv {
@@ -100,14 +101,9 @@ Plan make_plan(const RowProduct<T>& product, const Kernels<T>& kernels) {
     return plan;
 }
 
-struct Segment {
-    index_t group, column, columns;
-};
-
 template <class T>
 Segment segment_at(const RowProduct<T>& product, const Plan& plan, index_t segment) {
-    const index_t column = segment % plan.segments_per_group * plan.columns_per_segment;
-    return {segment / plan.segments_per_group, column, std::min(plan.columns_per_segment, product.columns - column)};
+    return segment_of(plan, product.columns, segment);
 }
 
 struct Block {
