@@ -35,7 +35,7 @@ def takes(algorithm, input, weight, **keywords):
 @functools.cache
 def supports(algorithm, case):
     zeros = (np.zeros(shape, np.float32) for shape in (case.input, case.weight))
-    return takes(algorithm, *zeros, **case.keywords)
+    return takes(algorithm, *zeros, **case.keywords, transposed=getattr(case, "transposed", False))
 
 
 def skip_unless_supported(algorithm, input, weight, **keywords):

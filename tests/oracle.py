@@ -42,7 +42,7 @@ def resolve_padding(padding, spatial, kernel, stride, dilation):
 class Sliding:
     """A kernel that slides over a padded input: which positions there are, and what each tap meets in each."""
 
-    def __init__(self, input_shape, kernel, stride=1, padding=0, dilation=1, ceil_mode=False):
+    def __init__(self, input_shape, kernel, stride=1, padding=0, dilation=1, ceil_mode=False, padding_mode="zeros"):
         self.spatial = tuple(input_shape[1:-1])
         rank = len(self.spatial)
         self.kernel = per_axis(kernel, rank)
@@ -50,6 +50,7 @@ class Sliding:
         self.dilation = per_axis(dilation, rank)
         self.pads = resolve_padding(padding, self.spatial, self.kernel, self.stride, self.dilation)
         self.output = tuple(self._positions(axis, ceil_mode) for axis in range(rank))
+        self.padding_mode = padding_mode
 
     def _positions(self, axis, ceil_mode):
         before, after = self.pads[axis]
@@ -69,11 +70,25 @@ class Sliding:
         return (slice(None), *(slice(t * d, t * d + (o - 1) * s + 1, s) for t, d, s, o in steps))
 
     def pad(self, array):
-        return np.pad(np.asarray(array, np.float64), [(0, 0), *self.pads, (0, 0)])
+        mode = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}[self.padding_mode]
+        return np.pad(np.asarray(array, np.float64), [(0, 0), *self.pads, (0, 0)], mode)
 
     def unpad(self, padded):
+        """The adjoint of `pad`: what stands in the padding goes back to where it came from."""
+        if self.padding_mode != "zeros":
+            for axis, (extent, pads) in enumerate(zip(self.spatial, self.pads, strict=True), start=1):
+                origin = self.pad_positions(extent, pads)
+                folded = np.zeros((extent, *np.delete(padded.shape, axis)))
+                np.add.at(folded, origin, np.moveaxis(padded, axis, 0))
+                padded = np.moveaxis(folded, 0, axis)
+            return padded
         inside = (slice(before, before + extent) for (before, _), extent in zip(self.pads, self.spatial, strict=True))
         return padded[(slice(None), *inside)]
+
+    def pad_positions(self, extent, pads):
+        """Which position of the input stands at each position of the padded one, along an axis."""
+        mode = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}[self.padding_mode]
+        return np.pad(np.arange(extent), pads, mode)
 
 
 # Convolution. With i(o, t) = o * stride + t * dilation - before:
@@ -82,9 +97,9 @@ class Sliding:
 #   grad_weight[t, c, k] = sum over n, o:  input[n, i(o, t), c] * grad_output[n, o, k]
 
 
-def conv(input, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1, activation=None):
+def conv(input, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1, padding_mode="zeros", activation=None):
     weight = np.asarray(weight, np.float64)
-    sliding = Sliding(input.shape, weight.shape[:-2], stride, padding, dilation)
+    sliding = Sliding(input.shape, weight.shape[:-2], stride, padding, dilation, padding_mode=padding_mode)
     padded = sliding.pad(input)
     output = np.zeros((input.shape[0], *sliding.output, weight.shape[-1]))
     for channels, filters in _groups(weight, groups):
@@ -96,10 +111,10 @@ def conv(input, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1,
     return relu(output) if activation == "relu" else output
 
 
-def conv_backward(grad_output, input, weight, *, stride=1, padding=0, dilation=1, groups=1):
+def conv_backward(grad_output, input, weight, *, stride=1, padding=0, dilation=1, groups=1, padding_mode="zeros"):
     """(grad_input, grad_weight, grad_bias)."""
     weight, grad_output = np.asarray(weight, np.float64), np.asarray(grad_output, np.float64)
-    sliding = Sliding(input.shape, weight.shape[:-2], stride, padding, dilation)
+    sliding = Sliding(input.shape, weight.shape[:-2], stride, padding, dilation, padding_mode=padding_mode)
     padded = sliding.pad(input)
     grad_padded, grad_weight = np.zeros_like(padded), np.zeros_like(weight)
     for channels, filters in _groups(weight, groups):
@@ -120,6 +135,69 @@ def _groups(weight, groups):
 def _rows(array):
     """All axes but the last in one."""
     return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
+
+
+# Transposed convolution: every input position p adds its value times the kernel to the output. With o(p, t) as i above,
+#   output[n, o(p, t), k] += input[n, p, c] * weight[t, k, c]
+
+
+class Transposed:
+    """Where the taps of a transposed convolution land, on an output that hasn't been cut yet."""
+
+    def __init__(self, spatial, kernel, stride=1, padding=0, output_padding=0, dilation=1):
+        rank = len(spatial)
+        self.spatial, self.kernel = spatial, kernel
+        self.stride, self.dilation = per_axis(stride, rank), per_axis(dilation, rank)
+        more = per_axis(output_padding, rank)
+        reach = [d * (k - 1) for k, d in zip(kernel, self.dilation, strict=True)]
+        if padding in ("same", "same_lower"):
+            self.output = [extent * s for extent, s in zip(spatial, self.stride, strict=True)]
+            pads = resolve_padding(padding, self.output, kernel, self.stride, self.dilation)
+        else:
+            pads = resolve_padding(padding, spatial, kernel, self.stride, self.dilation)
+            steps = zip(spatial, self.stride, reach, pads, more, strict=True)
+            self.output = [(extent - 1) * s + r + 1 - sum(pair) + m for extent, s, r, pair, m in steps]
+        self.cut = (slice(None), *(slice(p[0], p[0] + o) for p, o in zip(pads, self.output, strict=True)))
+        self.whole = [p[0] + max(o, e * s) + r for p, o, e, s, r in
+                      zip(pads, self.output, spatial, self.stride, reach, strict=True)]  # fmt: skip
+
+    def taps(self):
+        return list(itertools.product(*map(range, self.kernel)))
+
+    def landing(self, tap):
+        steps = zip(tap, self.dilation, self.stride, self.spatial, strict=True)
+        return (slice(None), *(slice(t * d, t * d + (e - 1) * s + 1, s) for t, d, s, e in steps))
+
+
+def conv_transpose(input, weight, bias=None, *, groups=1, activation=None, **sliding):
+    input, weight = np.asarray(input, np.float64), np.asarray(weight, np.float64)
+    where = Transposed(input.shape[1:-1], weight.shape[:-2], **sliding)
+    filters, channels = weight.shape[-2], weight.shape[-1] // groups
+    whole = np.zeros((input.shape[0], *where.whole, filters * groups))
+    for g in range(groups):
+        arriving = input[..., g * channels : (g + 1) * channels]
+        for tap in where.taps():
+            product = np.einsum("...c,kc->...k", arriving, weight[tap][:, g * channels : (g + 1) * channels])
+            whole[where.landing(tap)][..., g * filters : (g + 1) * filters] += product
+    output = whole[where.cut] + (0 if bias is None else np.asarray(bias, np.float64))
+    return relu(output) if activation == "relu" else output
+
+
+def conv_transpose_backward(grad_output, input, weight, *, groups=1, **sliding):
+    """(grad_input, grad_weight, grad_bias)."""
+    input, weight = np.asarray(input, np.float64), np.asarray(weight, np.float64)
+    where = Transposed(input.shape[1:-1], weight.shape[:-2], **sliding)
+    filters, channels = weight.shape[-2], weight.shape[-1] // groups
+    whole = np.zeros((input.shape[0], *where.whole, filters * groups))
+    whole[where.cut] = grad_output
+    grad_input, grad_weight = np.zeros(input.shape), np.zeros(weight.shape)
+    for g in range(groups):
+        mine = slice(g * channels, (g + 1) * channels)
+        for tap in where.taps():
+            landed = whole[where.landing(tap)][..., g * filters : (g + 1) * filters]
+            grad_input[..., mine] += np.einsum("...k,kc->...c", landed, weight[tap][:, mine])
+            grad_weight[tap][:, mine] = np.einsum("mk,mc->kc", _rows(landed), _rows(input[..., mine]))
+    return grad_input, grad_weight, _rows(np.asarray(grad_output, np.float64)).sum(axis=0)
 
 
 # The patch matrix and its adjoint: a row per output position, a column per (tap, channel).

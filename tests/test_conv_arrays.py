@@ -11,6 +11,7 @@ import pytest
 from numpy.lib.stride_tricks import as_strided
 
 import fastconv as fc
+import oracle
 from algorithms import skip_unless_supported, supports
 from cases import ConvCase
 from problems import GAUSSIAN, INTEGERS, assert_equal, assert_same_bits, numbers, problem
@@ -349,3 +350,24 @@ def test_outputs_of_groups_larger_than_the_caches_are_whole(groups, isa):
             for name in ("grouped", "im2col")
         )
         assert_equal(found, expected, isa)
+
+
+@pytest.mark.parametrize(("channels", "filters"), [(0, 3), (3, 0), (0, 0)])
+def test_no_channels_make_sums_over_nothing(channels, filters):
+    x, w, bias = np.ones((2, 5, 4, channels)), np.ones((3, 2, channels, filters)), np.arange(-1.0, filters - 1)
+    output = fc.conv2d(x, w, bias, padding=1, activation="relu")
+    assert_equal(output, oracle.conv(x, w, bias, padding=1, activation="relu"))
+    for found, right in zip(
+        fc.conv2d_backward(output, x, w, padding=1), oracle.conv_backward(output, x, w, padding=1), strict=True
+    ):
+        assert_equal(found, right)
+    back = w.transpose(0, 1, 3, 2)
+    output = fc.conv_transpose2d(x, back, bias, stride=2)
+    assert_equal(output, oracle.conv_transpose(x, back, bias, stride=2))
+    for found, right in zip(
+        fc.conv_transpose2d_backward(output, x, back, stride=2),
+        oracle.conv_transpose_backward(output, x, back, stride=2),
+        strict=True,
+    ):
+        assert_equal(found, right)
+    assert fc.explain(x, w).forward.algorithm == "none"

@@ -1,11 +1,10 @@
 #include "conv/conv.h"
 
-#include "conv/kept_weight.h"
-
 #include <pybind11/stl.h>
 
 #include "bindings/arrays.h"
 #include "bindings/register.h"
+#include "conv/kept_weight.h"
 #include "conv/patches.h"
 
 namespace fastconv {
@@ -27,12 +26,12 @@ py::array forward(const py::array& input, const py::array& weight, const std::op
             offset = Contiguous<T>(operation, "bias", *bias);
         }
         const bool relu = parse_relu(operation, activation);
-        const Algorithm<T>& chosen = *select<T>(operation, algorithm, geometry, Pass::kForward).algorithm;
         py::array_t<T> output = output_array<T>(operation, without_batch(geometry.output_shape(), batched), out,
                                                 {input, weight, bias ? py::handle(*bias) : py::handle(Py_None)});
         T* target = output.mutable_data();
         const py::gil_scoped_release nogil;
-        chosen.forward(geometry, {source.view(), matrix.data(), offset.data(), relu, target, kept});
+        conv_forward<T>({operation, algorithm}, geometry,
+                        {source.view(), matrix.data(), offset.data(), relu, target, kept});
         return output;
     });
 }
@@ -50,17 +49,19 @@ py::tuple backward(const py::array& grad_output, const py::array& input, const p
         std::optional<Activation<T>> source;  // one gradient alone reads its values, and has it copied if need be
         if (with_weight) source.emplace(operation, "input", input, window.rank, batched);
         const Contiguous<T> matrix(operation, "weight", weight);
-        const Algorithm<T>& of_input = *select<T>(operation, algorithm, geometry, Pass::kBackwardInput).algorithm;
-        const Algorithm<T>& of_weight = *select<T>(operation, algorithm, geometry, Pass::kBackwardWeight).algorithm;
+        const Request request{operation, algorithm};
 
         const Gradient<T> grad_input(operation, with_input, shape_of(input));
         const Gradient<T> grad_weight(operation, with_weight, shape_of(weight));
         const Gradient<T> grad_bias(operation, with_bias, {geometry.out_channels});
         {
             const py::gil_scoped_release nogil;
-            if (with_input) of_input.backward_input(geometry, {gradient.data(), matrix.data(), grad_input.data});
-            if (with_weight) of_weight.backward_weight(geometry, {gradient.data(), source->view(), grad_weight.data});
-            if (with_bias) conv_backward_bias<T>(geometry, gradient.data(), grad_bias.data);
+            if (with_input)
+                conv_backward_input<T>(request, geometry, {gradient.data(), matrix.data(), grad_input.data});
+            if (with_weight)
+                conv_backward_weight<T>(request, geometry, {gradient.data(), source->view(), grad_weight.data});
+            if (with_bias)
+                conv_backward_bias<T>(geometry.output_rows(), geometry.out_channels, gradient.data(), grad_bias.data);
         }
         return py::make_tuple(grad_input.array, grad_weight.array, grad_bias.array);
     });
@@ -74,9 +75,8 @@ py::tuple explain(const py::array& input, const py::array& weight, const ConvWin
         bool batched;
         check_same_dtype<T>(window.operation, "weight", weight);
         const ConvGeometry geometry(window, batched_shape(shape_of(input), window.rank, batched), shape_of(weight));
-        const Choice<T> choice = select<T>(window.operation, algorithm, geometry, static_cast<Pass>(pass));
-        return py::make_tuple(choice.algorithm->name, choice.reason,
-                              choice.algorithm->workspace(geometry, static_cast<Pass>(pass)));
+        const PassPlan plan = plan_pass<T>({window.operation, algorithm}, geometry, static_cast<Pass>(pass));
+        return py::make_tuple(plan.algorithm, plan.reason, plan.workspace);
     });
 }
 

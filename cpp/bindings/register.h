@@ -8,6 +8,7 @@ namespace fastconv {
 void register_runtime(pybind11::module_& module);
 void register_sliding(pybind11::module_& module);
 void register_conv(pybind11::module_& module);
+void register_conv_transpose(pybind11::module_& module);
 void register_pool(pybind11::module_& module);
 void register_dense(pybind11::module_& module);
 void register_elementwise(pybind11::module_& module);

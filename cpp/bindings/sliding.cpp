@@ -57,7 +57,10 @@ void register_sliding(py::module_& module) {
         .def_readonly("rank", &Sliding::rank);
     module.def("remembered", &remembered, py::arg("make"));
     py::class_<ConvWindow, Sliding>(module, "ConvWindow")
-        .def(py::init<Sliding, index_t>(), py::arg("sliding"), py::arg("groups"));
+        .def(py::init<Sliding, index_t, const std::string&>(), py::arg("sliding"), py::arg("groups"),
+             py::arg("padding_mode"));
+    py::class_<TransposedWindow, ConvWindow>(module, "TransposedWindow")
+        .def(py::init<ConvWindow, Shape>(), py::arg("window"), py::arg("output_padding"));
     py::class_<PoolWindow, Sliding>(module, "PoolWindow")
         .def(py::init<Sliding, Shape>(), py::arg("sliding"), py::arg("kernel"));
 }

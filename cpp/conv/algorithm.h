@@ -34,6 +34,8 @@ struct BackwardInputArguments {
     const T* grad_output;
     const T* weight;
     T* grad_input;
+    const T* bias = nullptr;  // in_channels values, or null: a transposed convolution has one
+    bool relu = false;        // and an activation
 };
 
 template <class T>

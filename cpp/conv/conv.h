@@ -1,5 +1,5 @@
 // Convolution in one call: each pass takes the algorithm by name ("auto" lets select() choose) and runs it.
-// Shapes have been checked by the geometry.
+// Shapes have been checked by the geometry. A transposed convolution is the gradient of the input here, with a bias.
 #pragma once
 
 #include "conv/algorithm.h"
@@ -12,27 +12,28 @@ struct Request {
     const std::string& algorithm;
 };
 
+// What a pass will do.
+struct PassPlan {
+    std::string algorithm, reason;
+    std::size_t workspace;  // bytes
+};
+
 template <class T>
-void conv_forward(const Request& request, const ConvGeometry& geometry, const ForwardArguments<T>& arguments) {
-    select<T>(request.operation, request.algorithm, geometry, Pass::kForward).algorithm->forward(geometry, arguments);
-}
+PassPlan plan_pass(const Request& request, const ConvGeometry& geometry, Pass pass);
+
+template <class T>
+void conv_forward(const Request& request, const ConvGeometry& geometry, const ForwardArguments<T>& arguments);
 
 template <class T>
 void conv_backward_input(const Request& request, const ConvGeometry& geometry,
-                         const BackwardInputArguments<T>& arguments) {
-    select<T>(request.operation, request.algorithm, geometry, Pass::kBackwardInput)
-        .algorithm->backward_input(geometry, arguments);
-}
+                         const BackwardInputArguments<T>& arguments);
 
 template <class T>
 void conv_backward_weight(const Request& request, const ConvGeometry& geometry,
-                          const BackwardWeightArguments<T>& arguments) {
-    select<T>(request.operation, request.algorithm, geometry, Pass::kBackwardWeight)
-        .algorithm->backward_weight(geometry, arguments);
-}
+                          const BackwardWeightArguments<T>& arguments);
 
 // The bias is added to every output pixel, so its gradient is the sum over them, whatever the algorithm.
 template <class T>
-void conv_backward_bias(const ConvGeometry& geometry, const T* grad_output, T* grad_bias);
+void conv_backward_bias(index_t pixels, index_t channels, const T* grad_output, T* grad_bias);
 
 }  // namespace fastconv

@@ -51,6 +51,8 @@ RowProduct<T> backward_product(const ConvGeometry& g, const BackwardInputArgumen
     product.group_stride = g.group_outputs();
     product.row_stride = 1;
     product.column_stride = g.out_channels;
+    product.bias = arguments.bias;
+    product.relu = arguments.relu;
     return product;
 }
 

@@ -272,7 +272,8 @@ template <class T>
 void backward_input(const ConvGeometry& g, const BackwardInputArguments<T>& arguments) {
     correlate<T>(Problem<T>(g, Pass::kBackwardInput),
                  contiguous_view(arguments.grad_output, g.output_extents(), g.out_channels), arguments.weight,
-                 contiguous_view(arguments.grad_input, g.input_extents(), g.in_channels), nullptr, false);
+                 contiguous_view(arguments.grad_input, g.input_extents(), g.in_channels), arguments.bias,
+                 arguments.relu);
 }
 
 template <class T>

@@ -38,6 +38,8 @@ LaneProduct<T> backward_product(const ConvGeometry& g, const BackwardInputArgume
                       g.group_outputs(), g.group_inputs()};
     product.target = contiguous_view(arguments.grad_input, g.input_extents(), g.in_channels);
     product.weight = weight;
+    product.bias = arguments.bias;
+    product.relu = arguments.relu;
     return product;
 }
 

@@ -11,7 +11,9 @@
 
 #include "conv/algorithm.h"
 #include "conv/patches.h"
+#include "conv/rows.h"
 #include "core/memory.h"
+#include "elementwise/relu.h"
 #include "gemm/matrix.h"
 
 namespace fastconv {
@@ -103,7 +105,7 @@ template <class T>
 void backward_input(const ConvGeometry& g, const BackwardInputArguments<T>& arguments) {
     const Problem<T> problem{g};
     const TensorView<T> grad_input = contiguous_view(arguments.grad_input, g.input_extents(), g.in_channels);
-    std::fill_n(arguments.grad_input, g.input_rows() * g.in_channels, T(0));
+    fill_rows(arguments.grad_input, g.input_rows(), g.in_channels, arguments.bias);
     Buffer buffer;
     T* patches =
         carve_buffer(buffer, [&](Arena& arena) { return carve(arena, problem, Pass::kBackwardInput); }).patches;
@@ -111,6 +113,7 @@ void backward_input(const ConvGeometry& g, const BackwardInputArguments<T>& argu
         multiply(problem.backward_input(arguments, group, block.first_row, block.rows, patches));
         col2im(problem.map, static_cast<const T*>(patches), block, grad_input);
     });
+    if (arguments.relu) relu_forward<T>(arguments.grad_input, g.input_rows() * g.in_channels, arguments.grad_input);
 }
 
 template <class T>

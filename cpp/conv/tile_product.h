@@ -31,7 +31,9 @@ struct TileProduct {
           weight_tiles(geometry, scheme, true),
           source(contiguous_view(arguments.grad_output, geometry.output_extents(), geometry.out_channels)),
           target(contiguous_view(arguments.grad_input, geometry.input_extents(), geometry.in_channels)),
-          weight(arguments.weight) {}
+          weight(arguments.weight),
+          bias(arguments.bias),
+          relu(arguments.relu) {}
 
     const ConvGeometry& g;
     bool backward;  // the weight is flipped and transposed

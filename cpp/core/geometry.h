@@ -25,7 +25,11 @@ std::string to_string(const Shape& shape);
 // The product of extents; fails where it would exceed what memory can be addressed with.
 index_t checked_size(const std::string& operation, const Shape& shape);
 
-enum class PaddingMode { kExplicit, kValid, kSame, kSameLower, kFull, kCausal };
+enum class PaddingRule { kExplicit, kValid, kSame, kSameLower, kFull, kCausal };
+
+// What stands in the padding of a convolution: zeros, or values of the input (reflected about its edge, the edge's own,
+// or those of the other end).
+enum class PaddingMode { kZeros, kReflect, kReplicate, kCircular };
 
 // How a window slides, as the caller said it: the arguments that don't depend on an array. The named
 // paddings are resolved once the extents are known. No stride at all means the kernel's size.
@@ -36,15 +40,25 @@ struct Sliding {
     std::string operation;  // the name that error messages begin with
     int rank;
     std::array<index_t, kAxes> stride, dilation, pad_before, pad_after;
-    PaddingMode padding;
+    PaddingRule padding;
     bool ceil_mode;  // a last window that starts inside the input, but reaches past the padding, counts
 };
 
-// The window of a convolution: how it slides, and over how many groups of channels. Its size is the weight's.
+// The window of a convolution: how it slides, over how many groups of channels, and what stands in the padding. Its
+// size is the weight's.
 struct ConvWindow : Sliding {
-    ConvWindow(Sliding sliding, index_t group_count) : Sliding(std::move(sliding)), groups(group_count) {}
+    ConvWindow(Sliding sliding, index_t group_count, const std::string& mode = "zeros");
 
     index_t groups;
+    PaddingMode padding_mode;
+};
+
+// The window of a transposed convolution: that of the convolution which it is the gradient of, and how many positions
+// more its output has along each axis than the windows reach.
+struct TransposedWindow : ConvWindow {
+    TransposedWindow(ConvWindow window, Shape padding);
+
+    Shape output_padding;
 };
 
 // The window of a pooling: how it slides, and its size, which a convolution takes from its weight.
@@ -74,10 +88,15 @@ struct Window3d {
 struct ConvGeometry : Window3d {
     // Shapes are (batch, *spatial, channels) and (*kernel, in_channels / groups, out_channels).
     ConvGeometry(const Sliding& sliding, const Shape& input, const Shape& weight, index_t groups);
-    ConvGeometry(const ConvWindow& window, const Shape& input, const Shape& weight)
-        : ConvGeometry(window, input, weight, window.groups) {}
+    ConvGeometry(const ConvWindow& window, const Shape& input, const Shape& weight);
+
+    // The convolution whose gradient a transposed convolution is: its output is what the transposed one takes in, and
+    // its input what that one makes. Shapes are (batch, *spatial, in_channels) and (*kernel, out_channels / groups,
+    // in_channels), of the transposed one.
+    static ConvGeometry transposed(const TransposedWindow& window, const Shape& input, const Shape& weight);
 
     index_t batch, in_channels, out_channels, groups = 1;
+    PaddingMode padding_mode = PaddingMode::kZeros;
 
     index_t group_inputs() const { return in_channels / groups; }
     index_t group_outputs() const { return out_channels / groups; }
@@ -86,6 +105,7 @@ struct ConvGeometry : Window3d {
     index_t weight_size() const { return taps() * group_inputs() * out_channels; }
     // Multiplications and additions of one pass, by the direct algorithm.
     double operations() const;
+    Shape input_shape() const;
     Shape output_shape() const;
 };
 

@@ -20,6 +20,7 @@ from fastconv import _core
 Array: TypeAlias = npt.NDArray[Any]
 Size: TypeAlias = "int | tuple[int, ...]"
 Padding: TypeAlias = "int | tuple[int, ...] | tuple[tuple[int, int], ...] | str"
+PaddingMode: TypeAlias = Literal["zeros", "reflect", "replicate", "circular"]
 Activation: TypeAlias = Literal["relu"]
 
 _Name = TypeVar("_Name", bound=str)
@@ -130,11 +131,34 @@ def sliding(operation: str, rank: int, stride: object, padding: object, dilation
 
 @_core.remembered
 def conv_window(
-    operation: str, rank: int, stride: object, padding: object, dilation: object, groups: SupportsIndex
+    operation: str,
+    rank: int,
+    stride: object,
+    padding: object,
+    dilation: object,
+    groups: SupportsIndex,
+    padding_mode: object,
 ) -> _core.ConvWindow:
-    """Return how the window of a convolution slides, and over how many groups."""
+    """Return how the window of a convolution slides, over how many groups, and what stands in the padding."""
     slide = sliding(operation, rank, stride, padding, dilation)
-    return _core.ConvWindow(slide, integer(operation, "groups", groups))
+    if not isinstance(padding_mode, str):
+        raise TypeError(f"{operation}: padding_mode must be a string, got {padding_mode!r}")
+    return _core.ConvWindow(slide, integer(operation, "groups", groups), padding_mode)
+
+
+@_core.remembered
+def transposed_window(
+    operation: str,
+    rank: int,
+    stride: object,
+    padding: object,
+    output_padding: object,
+    dilation: object,
+    groups: SupportsIndex,
+) -> _core.TransposedWindow:
+    """Return the window of a transposed convolution."""
+    window = conv_window(operation, rank, stride, padding, dilation, groups, "zeros")
+    return _core.TransposedWindow(window, per_axis(operation, "output_padding", output_padding, rank))
 
 
 @_core.remembered

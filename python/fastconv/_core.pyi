@@ -47,7 +47,10 @@ class Sliding:
     def rank(self) -> int: ...
 
 class ConvWindow(Sliding):
-    def __init__(self, sliding: Sliding, groups: int) -> None: ...
+    def __init__(self, sliding: Sliding, groups: int, padding_mode: str) -> None: ...
+
+class TransposedWindow(ConvWindow):
+    def __init__(self, window: ConvWindow, output_padding: Sequence[int]) -> None: ...
 
 class PoolWindow(Sliding):
     def __init__(self, sliding: Sliding, kernel: Sequence[int]) -> None: ...
@@ -82,6 +85,28 @@ def conv_backward(
 ) -> tuple[_Array | None, _Array | None, _Array | None]: ...
 def conv_explain(
     input: _Array, weight: _Array, window: ConvWindow, algorithm: str, which_pass: int
+) -> tuple[str, str, int]: ...
+def conv_transpose_forward(
+    input: _Array,
+    weight: _Array,
+    bias: _Array | None,
+    window: TransposedWindow,
+    activation: str | None,
+    algorithm: str,
+    out: _Array | None,
+) -> _Array: ...
+def conv_transpose_backward(
+    grad_output: _Array,
+    input: _Array,
+    weight: _Array,
+    window: TransposedWindow,
+    algorithm: str,
+    with_input: bool,
+    with_weight: bool,
+    with_bias: bool,
+) -> tuple[_Array | None, _Array | None, _Array | None]: ...
+def conv_transpose_explain(
+    input: _Array, weight: _Array, window: TransposedWindow, algorithm: str, which_pass: int
 ) -> tuple[str, str, int]: ...
 def im2col(input: _Array, sliding: Sliding, kernel: Sequence[int]) -> _Array: ...
 def col2im(patches: _Array, sliding: Sliding, input_shape: Sequence[int], kernel: Sequence[int]) -> _Array: ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from fastconv import _arguments, _core
-from fastconv._arguments import Activation, Array, Padding, Size
+from fastconv._arguments import Activation, Array, Padding, PaddingMode, Size
 
 
 class PassPlan(NamedTuple):
@@ -39,13 +39,17 @@ def explain(
     padding: Padding = 0,
     dilation: Size = 1,
     groups: int = 1,
+    padding_mode: PaddingMode = "zeros",
+    output_padding: Size = 0,
+    transposed: bool = False,
     activation: Activation | None = None,
     algorithm: str = "auto",
     out: Array | None = None,
 ) -> Explanation:
     """Tell which algorithm a convolution with these arguments takes, why, and the memory that it needs.
 
-    Takes the arguments of `conv1d`, `conv2d` or `conv3d` (the weight tells which), and computes nothing.
+    Takes the arguments of `conv1d`, `conv2d` or `conv3d` (the weight tells which), and computes nothing. With
+    ``transposed=True`` they are those of `conv_transpose1d`, `conv_transpose2d` or `conv_transpose3d`.
 
     Returns
     -------
@@ -63,5 +67,9 @@ def explain(
     source = _arguments.array("explain", "input", input)
     matrix = _arguments.array("explain", "weight", weight)
     rank = _arguments.spatial_rank("explain", matrix.ndim, "weight")
-    window = _arguments.conv_window("explain", rank, stride, padding, dilation, groups)
+    if transposed:
+        slide = _arguments.transposed_window("explain", rank, stride, padding, output_padding, dilation, groups)
+        plans = [_core.conv_transpose_explain(source, matrix, slide, algorithm, which) for which in range(3)]
+        return Explanation(*(PassPlan(*plan) for plan in plans))
+    window = _arguments.conv_window("explain", rank, stride, padding, dilation, groups, padding_mode)
     return Explanation(*(PassPlan(*_core.conv_explain(source, matrix, window, algorithm, which)) for which in range(3)))

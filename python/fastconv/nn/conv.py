@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastconv import _core, conv
-from fastconv._arguments import Activation, Array, Padding, Size, per_axis
+from fastconv import _core
+from fastconv._arguments import Activation, Array, Padding, PaddingMode, Size, per_axis
+from fastconv.conv import passes
 from fastconv.nn.activation import activation_backward, check_activation
 from fastconv.nn.initialize import Initializer, Seed, floating, he_uniform
 from fastconv.nn.layer import Layer
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11 on
-
-_BACKWARD = {1: conv.conv1d_backward, 2: conv.conv2d_backward, 3: conv.conv3d_backward}
 
 
 class Conv(Layer):
@@ -34,6 +33,8 @@ class Conv(Layer):
         As of `fastconv.conv2d`: an int, one an axis, one (before, after) pair an axis, or a name such as "same".
     groups : int, default 1
         Number of groups that channels are split into; each sees its own only.
+    padding_mode : str, default "zeros"
+        What stands in the padding: as of `fastconv.conv2d`.
     bias : bool, default True
         Whether there is a bias, which starts at zero.
     activation : str or None, default None
@@ -72,6 +73,7 @@ class Conv(Layer):
         padding: Padding = 0,
         dilation: Size = 1,
         groups: int = 1,
+        padding_mode: PaddingMode = "zeros",
         bias: bool = True,
         activation: Activation | None = None,
         algorithm: str = "auto",
@@ -93,20 +95,16 @@ class Conv(Layer):
         self.activation = activation
         self._algorithm = algorithm
         self._kept: _core.KeptWeight | None = None  # in evaluation mode
-        self._geometry: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        self._sliding = (stride, padding, dilation, groups, padding_mode)
 
     def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
-        geometry = self._geometry
-        output = conv.forward(
+        output = passes.forward(
             f"conv{self.rank}d",
             self.rank,
             input,
             self.parameters["weight"],
             self.parameters.get("bias"),
-            geometry["stride"],
-            geometry["padding"],
-            geometry["dilation"],
-            geometry["groups"],
+            *self._sliding,
             self.activation,
             self._algorithm,
             None,
@@ -116,13 +114,15 @@ class Conv(Layer):
 
     def _backward(self, grad_output: Array, saved: tuple[Any, ...], input_gradient: bool) -> Array | None:
         input, output = saved
-        gradients = _BACKWARD[self.rank](
+        gradients = passes.backward(
+            f"conv{self.rank}d_backward",
+            self.rank,
             activation_backward(self.activation, grad_output, output),
             input,
             self.parameters["weight"],
-            wrt=(*self.parameters, *(("input",) if input_gradient else ())),
-            algorithm=self._algorithm,
-            **self._geometry,
+            *self._sliding,
+            self._algorithm,
+            (*self.parameters, *(("input",) if input_gradient else ())),
         )
         self._accumulate(weight=gradients.weight, bias=gradients.bias)
         return gradients.input
@@ -139,13 +139,14 @@ class Conv(Layer):
 
     def _describe(self) -> str:
         *kernel, in_per_group, out_channels = self.parameters["weight"].shape
-        defaults = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
         shown: dict[str, Any] = {"kernel_size": tuple(kernel)}
-        shown |= {name: value for name, value in self._geometry.items() if value != defaults[name]}
+        names, defaults = ("stride", "padding", "dilation", "groups", "padding_mode"), (1, 0, 1, 1, "zeros")
+        given = zip(names, self._sliding, defaults, strict=True)
+        shown |= {name: value for name, value, default in given if value != default}
         shown |= {} if "bias" in self.parameters else {"bias": False}
         shown |= {"activation": self.activation} if self.activation else {}
         options = ", ".join(f"{name}={value!r}" for name, value in shown.items())
-        return f"{in_per_group * self._geometry['groups']}, {out_channels}, {options}"
+        return f"{in_per_group * self._sliding[3]}, {out_channels}, {options}"
 
 
 class Conv1d(Conv):

@@ -5,83 +5,17 @@ What CNNs call convolution is the cross-correlation of input and weight:
     output[n, p, k] = bias[k] + sum over taps t, channels c of
                       input[n, p * stride - pad + t * dilation, c] * weight[t, c, k]
 
-with zeros where a position lies in the padding, p and t running over the spatial axes. The convolution of
-mathematics is the same with ``weight[::-1, ::-1]``. The number of outputs along an axis is
+with zeros where a position lies in the padding (or what ``padding_mode`` says), p and t running over the spatial axes.
+The convolution of mathematics is the same with ``weight[::-1, ::-1]``. The number of outputs along an axis is
 ``(input + pads - dilation * (kernel - 1) - 1) // stride + 1``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
-from numpy import ndarray
-
-from fastconv import _arguments, _core
-from fastconv._arguments import Activation, Array, Padding, Size
-
-
-class ConvGradients(NamedTuple):
-    """Gradients of a convolution: arrays shaped like input, weight and bias; None where not asked for."""
-
-    input: Array | None
-    weight: Array | None
-    bias: Array | None
-
-
-def forward(
-    operation: str,
-    rank: int,
-    input: object,
-    weight: object,
-    bias: object,
-    stride: object,
-    padding: object,
-    dilation: object,
-    groups: int,
-    activation: Activation | None,
-    algorithm: str,
-    out: Array | None,
-    kept: _core.KeptWeight | None = None,
-) -> Array:
-    """Convolve; what the functions and layers of all ranks share. ``kept`` holds a transformed weight between calls."""
-    return _core.conv_forward(
-        input if type(input) is ndarray else _arguments.array(operation, "input", input),
-        weight if type(weight) is ndarray else _arguments.array(operation, "weight", weight),
-        bias if bias is None or type(bias) is ndarray else _arguments.array(operation, "bias", bias),
-        _arguments.conv_window(operation, rank, stride, padding, dilation, groups),
-        None if activation is None else _arguments.name_or_none(operation, "activation", activation),
-        algorithm,
-        None if out is None else _arguments.output(operation, out),
-        kept,
-    )
-
-
-def _backward(
-    operation: str,
-    rank: int,
-    grad_output: object,
-    input: object,
-    weight: object,
-    stride: object,
-    padding: object,
-    dilation: object,
-    groups: int,
-    algorithm: str,
-    wrt: Iterable[str],
-) -> ConvGradients:
-    with_input, with_weight, with_bias = _arguments.wanted(operation, wrt)
-    gradients = _core.conv_backward(
-        grad_output if type(grad_output) is ndarray else _arguments.array(operation, "grad_output", grad_output),
-        input if type(input) is ndarray else _arguments.array(operation, "input", input),
-        weight if type(weight) is ndarray else _arguments.array(operation, "weight", weight),
-        _arguments.conv_window(operation, rank, stride, padding, dilation, groups),
-        algorithm,
-        with_input,
-        with_weight,
-        with_bias,
-    )
-    return tuple.__new__(ConvGradients, gradients)  # unlike a call of the class, at once
+from fastconv._arguments import Activation, Array, Padding, PaddingMode, Size
+from fastconv.conv.passes import ConvGradients, backward, forward
 
 
 def conv1d(
@@ -93,6 +27,7 @@ def conv1d(
     padding: Padding = 0,
     dilation: Size = 1,
     groups: int = 1,
+    padding_mode: PaddingMode = "zeros",
     activation: Activation | None = None,
     algorithm: str = "auto",
     out: Array | None = None,
@@ -109,6 +44,7 @@ def conv1d(
     padding : int, ((before, after),), "valid", "same", "same_lower", "full" or "causal"
         "causal" pads before the sequence only: output i depends on inputs up to i.
     groups : int
+    padding_mode : "zeros", "reflect", "replicate" or "circular"
     activation : None or "relu"
     algorithm : str
         "auto" or one of `algorithms`.
@@ -136,7 +72,9 @@ def conv1d(
     >>> fc.conv1d(signal, difference)[0, :, 0]
     array([1., 2., 3.])
     """
-    return forward("conv1d", 1, input, weight, bias, stride, padding, dilation, groups, activation, algorithm, out)
+    return forward(
+        "conv1d", 1, input, weight, bias, stride, padding, dilation, groups, padding_mode, activation, algorithm, out
+    )
 
 
 def conv2d(
@@ -148,6 +86,7 @@ def conv2d(
     padding: Padding = 0,
     dilation: Size = 1,
     groups: int = 1,
+    padding_mode: PaddingMode = "zeros",
     activation: Activation | None = None,
     algorithm: str = "auto",
     out: Array | None = None,
@@ -172,6 +111,10 @@ def conv2d(
     groups : int
         Input and output channels fall into that many groups that don't see each other; groups=C is a
         depthwise convolution.
+    padding_mode : "zeros", "reflect", "replicate" or "circular"
+        What stands in the padding: zeros, the input mirrored about its edge pixels, the edge pixels themselves, or the
+        pixels of the other end. A reflection reaches as far as extent - 1, a circle as far as the extent. There is no
+        padded copy of the input.
     activation : None or "relu"
         Applied as the output is stored.
     algorithm : str
@@ -219,7 +162,9 @@ def conv2d(
     >>> fc.conv2d(image, edges, stride=2, padding="same").shape
     (1, 3, 3, 1)
     """
-    return forward("conv2d", 2, input, weight, bias, stride, padding, dilation, groups, activation, algorithm, out)
+    return forward(
+        "conv2d", 2, input, weight, bias, stride, padding, dilation, groups, padding_mode, activation, algorithm, out
+    )
 
 
 def conv3d(
@@ -231,6 +176,7 @@ def conv3d(
     padding: Padding = 0,
     dilation: Size = 1,
     groups: int = 1,
+    padding_mode: PaddingMode = "zeros",
     activation: Activation | None = None,
     algorithm: str = "auto",
     out: Array | None = None,
@@ -246,6 +192,7 @@ def conv3d(
     stride, dilation : int or (int, int, int)
     padding : int, one int or (before, after) pair per axis, "valid", "same", "same_lower" or "full"
     groups : int
+    padding_mode : "zeros", "reflect", "replicate" or "circular"
     activation : None or "relu"
     algorithm : str
         "auto" or one of `algorithms`.
@@ -263,7 +210,9 @@ def conv3d(
     >>> fc.conv3d(volume, np.ones((2, 2, 2, 2, 3), np.float32))[0, 0, 0, 0]
     array([16., 16., 16.], dtype=float32)
     """
-    return forward("conv3d", 3, input, weight, bias, stride, padding, dilation, groups, activation, algorithm, out)
+    return forward(
+        "conv3d", 3, input, weight, bias, stride, padding, dilation, groups, padding_mode, activation, algorithm, out
+    )
 
 
 def conv1d_backward(
@@ -275,6 +224,7 @@ def conv1d_backward(
     padding: Padding = 0,
     dilation: Size = 1,
     groups: int = 1,
+    padding_mode: PaddingMode = "zeros",
     algorithm: str = "auto",
     wrt: Iterable[str] = ("input", "weight", "bias"),
 ) -> ConvGradients:
@@ -285,7 +235,7 @@ def conv1d_backward(
     grad_output : (N, L_out, K) array
     input : (N, L, C) array
     weight : (kernel, C // groups, K) array
-    stride, padding, dilation, groups, algorithm
+    stride, padding, dilation, groups, padding_mode, algorithm
         As in the forward call.
     wrt : names among "input", "weight" and "bias"
 
@@ -296,8 +246,19 @@ def conv1d_backward(
     >>> fc.conv1d_backward(np.ones((1, 3, 1)), x, w).input[0, :, 0]
     array([1., 2., 2., 1.])
     """
-    return _backward(
-        "conv1d_backward", 1, grad_output, input, weight, stride, padding, dilation, groups, algorithm, wrt
+    return backward(
+        "conv1d_backward",
+        1,
+        grad_output,
+        input,
+        weight,
+        stride,
+        padding,
+        dilation,
+        groups,
+        padding_mode,
+        algorithm,
+        wrt,
     )
 
 
@@ -310,6 +271,7 @@ def conv2d_backward(
     padding: Padding = 0,
     dilation: Size = 1,
     groups: int = 1,
+    padding_mode: PaddingMode = "zeros",
     algorithm: str = "auto",
     wrt: Iterable[str] = ("input", "weight", "bias"),
 ) -> ConvGradients:
@@ -322,7 +284,7 @@ def conv2d_backward(
         the gradient in front of it: ``relu_backward(grad, output)`` first.
     input, weight
         As in the forward call.
-    stride, padding, dilation, groups, algorithm
+    stride, padding, dilation, groups, padding_mode, algorithm
         As in the forward call.
     wrt : names among "input", "weight" and "bias"
         What to compute; the first layer of a network doesn't need "input".
@@ -354,8 +316,19 @@ def conv2d_backward(
     >>> gradients.bias
     array([4.])
     """
-    return _backward(
-        "conv2d_backward", 2, grad_output, input, weight, stride, padding, dilation, groups, algorithm, wrt
+    return backward(
+        "conv2d_backward",
+        2,
+        grad_output,
+        input,
+        weight,
+        stride,
+        padding,
+        dilation,
+        groups,
+        padding_mode,
+        algorithm,
+        wrt,
     )
 
 
@@ -368,6 +341,7 @@ def conv3d_backward(
     padding: Padding = 0,
     dilation: Size = 1,
     groups: int = 1,
+    padding_mode: PaddingMode = "zeros",
     algorithm: str = "auto",
     wrt: Iterable[str] = ("input", "weight", "bias"),
 ) -> ConvGradients:
@@ -378,7 +352,7 @@ def conv3d_backward(
     grad_output : (N, D_out, H_out, W_out, K) array
     input : (N, D, H, W, C) array
     weight : (kernel_d, kernel_h, kernel_w, C // groups, K) array
-    stride, padding, dilation, groups, algorithm
+    stride, padding, dilation, groups, padding_mode, algorithm
         As in the forward call.
     wrt : names among "input", "weight" and "bias"
 
@@ -389,6 +363,17 @@ def conv3d_backward(
     >>> fc.conv3d_backward(np.ones((1, 2, 2, 2, 3)), x, w, wrt=["weight"]).weight.ravel()
     array([8., 8., 8.])
     """
-    return _backward(
-        "conv3d_backward", 3, grad_output, input, weight, stride, padding, dilation, groups, algorithm, wrt
+    return backward(
+        "conv3d_backward",
+        3,
+        grad_output,
+        input,
+        weight,
+        stride,
+        padding,
+        dilation,
+        groups,
+        padding_mode,
+        algorithm,
+        wrt,
     )
