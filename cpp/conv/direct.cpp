@@ -8,6 +8,10 @@
 #include <algorithm>
 
 #include "conv/algorithm.h"
+#include "conv/phases.h"
+#include "conv/rows.h"
+#include "core/memory.h"
+#include "core/threads.h"
 #include "gemm/outer_product.h"
 #include "gemm/row_product.h"
 
@@ -56,6 +60,75 @@ RowProduct<T> backward_product(const ConvGeometry& g, const BackwardInputArgumen
     return product;
 }
 
+// With the phases of the width joined: what blocks at the edges come to, before they are cut off; and the bias of a
+// block.
+template <class T>
+struct JoinedWorkspace {
+    std::array<T*, 2> edges{};
+    T* bias = nullptr;
+};
+
+template <class T>
+JoinedWorkspace<T> carve(Arena& arena, const ConvGeometry& g, const JoinedWidth& width) {
+    const index_t block = width.stride * g.in_channels, lines = g.batch * g.axes[0].input * g.axes[1].input;
+    JoinedWorkspace<T> workspace;
+    for (std::size_t i = 0; i < 2; ++i)
+        if (width.edges[i].count > 0) workspace.edges[i] = arena.take<T>(lines * block);
+    workspace.bias = arena.take<T>(block);
+    return workspace;
+}
+
+// Calls visit(product) for the products of each phase of depth and height with some blocks of every line; `target` is
+// grad_input, or room for one block of every line.
+template <class T, class Visit>
+void for_each_joined_product(const ConvGeometry& g, const BackwardInputArguments<T>& arguments,
+                             const JoinedWidth& width, const PixelBlocks& blocks, const TensorView<T>& target,
+                             const Visit& visit) {
+    if (blocks.count == 0) return;
+    Window3d lines = g;  // one phase of the width alone
+    lines.axes[kAxes - 1].input = 1;
+    for_each_backward_map(lines, g.batch, [&](RowMap map) {
+        map.axes[kAxes - 1] = width.map_of(g.axes[kAxes - 1], blocks);
+        RowProduct<T> product = backward_product(g, arguments, map);
+        product.target = target;
+        product.columns = width.stride * g.in_channels;
+        visit(product);
+    });
+}
+
+template <class T>
+void keep_inside(const ConvGeometry& g, const JoinedWidth& width, const PixelBlocks& edge, const T* blocks,
+                 T* grad_input) {
+    const index_t first = std::max<index_t>(edge.first, 0), channels = g.in_channels;
+    const index_t last = std::min(edge.first + width.stride, g.axes[kAxes - 1].input);
+    const index_t lines = g.batch * g.axes[0].input * g.axes[1].input;
+    for (index_t line = 0; line < lines; ++line)
+        std::copy_n(blocks + (line * width.stride + first - edge.first) * channels, (last - first) * channels,
+                    grad_input + (line * g.axes[kAxes - 1].input + first) * channels);
+}
+
+template <class T>
+void backward_input_joined(const ConvGeometry& g, const BackwardInputArguments<T>& arguments,
+                           const JoinedWidth& width) {
+    Buffer buffer;
+    const auto workspace = carve_buffer(buffer, [&](Arena& arena) { return carve<T>(arena, g, width); });
+    BackwardInputArguments<T> joined = arguments;
+    if (arguments.bias != nullptr) {
+        fill_rows(workspace.bias, width.stride, g.in_channels, arguments.bias);
+        joined.bias = workspace.bias;
+    }
+    const auto target = contiguous_view(arguments.grad_input, g.input_extents(), g.in_channels);
+    for_each_joined_product(g, joined, width, width.inside, target, multiply<T>);
+    for (std::size_t i = 0; i < 2; ++i) {
+        PixelBlocks edge = width.edges[i];
+        edge.first = 0;  // of its own array
+        const auto apart =
+            contiguous_view(workspace.edges[i], {g.axes[0].input, g.axes[1].input, 1}, width.stride * g.in_channels);
+        for_each_joined_product(g, joined, width, edge, apart, multiply<T>);
+        if (edge.count > 0) keep_inside<T>(g, width, width.edges[i], workspace.edges[i], arguments.grad_input);
+    }
+}
+
 template <class T>
 OuterProduct<T> weight_product(const ConvGeometry& g, const BackwardWeightArguments<T>& arguments) {
     OuterProduct<T> product;
@@ -77,6 +150,8 @@ void forward(const ConvGeometry& g, const ForwardArguments<T>& arguments) {
 
 template <class T>
 void backward_input(const ConvGeometry& g, const BackwardInputArguments<T>& arguments) {
+    const JoinedWidth width(g);
+    if (width.taps > 0) return backward_input_joined(g, arguments, width);
     for_each_backward_map(g, g.batch, [&](const RowMap& map) { multiply(backward_product(g, arguments, map)); });
 }
 
@@ -91,11 +166,18 @@ std::size_t workspace(const ConvGeometry& g, Pass pass) {
     if (pass == Pass::kForward)
         return workspace_bytes(forward_product<T>(g, {input, nullptr, nullptr, false, nullptr}));
     if (pass == Pass::kBackwardWeight) return workspace_bytes(weight_product<T>(g, {nullptr, input, nullptr}));
+    const BackwardInputArguments<T> none{nullptr, nullptr, nullptr};
+    const JoinedWidth width(g);
+    Arena arena;
     std::size_t largest = 0;
-    for_each_backward_map(g, g.batch, [&](const RowMap& map) {
-        largest = std::max(largest, workspace_bytes(backward_product<T>(g, {nullptr, nullptr, nullptr}, map)));
-    });
-    return largest;
+    const auto count = [&](const RowProduct<T>& product) { largest = std::max(largest, workspace_bytes(product)); };
+    if (width.taps == 0) {
+        for_each_backward_map(g, g.batch, [&](const RowMap& map) { count(backward_product<T>(g, none, map)); });
+        return largest;
+    }
+    carve<T>(arena, g, width);
+    for_each_joined_product<T>(g, none, width, width.inside, {}, count);
+    return largest + arena.used();
 }
 
 bool supports(const ConvGeometry&, Pass) { return true; }
