@@ -1,6 +1,7 @@
 #include "bindings/arrays.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "elementwise/copy.h"
 
@@ -52,6 +53,22 @@ Extent extent_of(const py::array& array) {
     return extent;
 }
 
+struct NamedActivation {
+    const char* name;
+    ActivationKind kind;
+};
+
+constexpr NamedActivation kActivations[] = {
+    {"relu", ActivationKind::kRelu},
+    {"relu6", ActivationKind::kRelu6},
+    {"leaky_relu", ActivationKind::kLeakyRelu},
+    {"sigmoid", ActivationKind::kSigmoid},
+    {"tanh", ActivationKind::kTanh},
+    {"silu", ActivationKind::kSilu},
+    {"hardswish", ActivationKind::kHardswish},
+    {"gelu", ActivationKind::kGelu},
+};
+
 }  // namespace
 
 Shape shape_of(const py::array& array) {
@@ -96,10 +113,20 @@ void check_same_dtype(const std::string& operation, const char* name, const py::
                          dtype_name(array.dtype()) + "; convert it with " + name + ".astype(np." + kTypeName<T> + ")");
 }
 
-bool parse_relu(const std::string& operation, const std::optional<std::string>& activation) {
-    if (!activation) return false;
-    if (*activation == "relu") return true;
-    fail(operation, "activation must be None or 'relu', got '" + *activation + "'");
+std::vector<std::string> activation_names() {
+    std::vector<std::string> names;
+    for (const NamedActivation& one : kActivations) names.emplace_back(one.name);
+    return names;
+}
+
+ActivationKind parse_activation(const std::string& operation, const std::optional<std::string>& activation) {
+    if (!activation) return ActivationKind::kNone;
+    std::string expected = "None";
+    for (const NamedActivation& one : kActivations) {
+        if (*activation == one.name) return one.kind;
+        expected += std::string(&one == std::end(kActivations) - 1 ? " or '" : ", '") + one.name + "'";
+    }
+    fail(operation, "activation must be " + expected + ", got '" + *activation + "'");
 }
 
 void check_shape(const std::string& operation, const char* name, const py::array& array, const Shape& expected) {

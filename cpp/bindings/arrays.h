@@ -7,10 +7,12 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/geometry.h"
 #include "core/memory.h"
 #include "core/tensor.h"
+#include "kernels/activation_kind.h"
 
 namespace fastconv {
 
@@ -122,8 +124,11 @@ py::array_t<T> output_array(const std::string& operation, const Shape& shape, co
 // The shape without the batch axis that batched_shape() put in front.
 Shape without_batch(Shape shape, bool batched);
 
-// Whether the activation to fuse is "relu"; anything else but none is a ValueError.
-bool parse_relu(const std::string& operation, const std::optional<std::string>& activation);
+// Names of the activations, as users write them.
+std::vector<std::string> activation_names();
+
+// The activation of that name, kNone without one; any other name is a ValueError.
+ActivationKind parse_activation(const std::string& operation, const std::optional<std::string>& activation);
 
 void check_shape(const std::string& operation, const char* name, const py::array& array, const Shape& expected);
 

@@ -6,6 +6,7 @@
 #include "bindings/register.h"
 #include "conv/kept_weight.h"
 #include "conv/patches.h"
+#include "elementwise/activation.h"
 
 namespace fastconv {
 namespace {
@@ -25,13 +26,13 @@ py::array forward(const py::array& input, const py::array& weight, const std::op
             check_extent(operation, "bias", *bias, geometry.out_channels);
             offset = Contiguous<T>(operation, "bias", *bias);
         }
-        const bool relu = parse_relu(operation, activation);
+        const ActivationKind kind = parse_activation(operation, activation);
         py::array_t<T> output = output_array<T>(operation, without_batch(geometry.output_shape(), batched), out,
                                                 {input, weight, bias ? py::handle(*bias) : py::handle(Py_None)});
         T* target = output.mutable_data();
         const py::gil_scoped_release nogil;
-        conv_forward<T>({operation, algorithm}, geometry,
-                        {source.view(), matrix.data(), offset.data(), relu, target, kept});
+        conv_forward<T>({operation, algorithm, kind}, geometry,
+                        {source.view(), matrix.data(), offset.data(), false, target, kept});
         return output;
     });
 }

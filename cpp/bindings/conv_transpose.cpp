@@ -24,13 +24,13 @@ py::array forward(const py::array& input, const py::array& weight, const std::op
             check_extent(operation, "bias", *bias, geometry.in_channels);
             offset = Contiguous<T>(operation, "bias", *bias);
         }
-        const bool relu = parse_relu(operation, activation);
+        const ActivationKind kind = parse_activation(operation, activation);
         py::array_t<T> output = output_array<T>(operation, without_batch(geometry.input_shape(), batched), out,
                                                 {input, weight, bias ? py::handle(*bias) : py::handle(Py_None)});
         T* target = output.mutable_data();
         const py::gil_scoped_release nogil;
-        conv_backward_input<T>({operation, algorithm}, geometry,
-                               {source.data(), matrix.data(), target, offset.data(), relu});
+        conv_backward_input<T>({operation, algorithm, kind}, geometry,
+                               {source.data(), matrix.data(), target, offset.data()});
         return output;
     });
 }

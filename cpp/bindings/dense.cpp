@@ -3,6 +3,7 @@
 #include "bindings/arrays.h"
 #include "bindings/register.h"
 #include "dense/linear.h"
+#include "elementwise/activation.h"
 
 namespace fastconv {
 namespace {
@@ -41,12 +42,14 @@ py::array forward(const py::array& input, const py::array& weight, const std::op
             check_extent(kForward, "bias", *bias, geometry.out_features);
             offset = Contiguous<T>(kForward, "bias", *bias);
         }
-        const bool relu = parse_relu(kForward, activation);
+        const ActivationKind kind = parse_activation(kForward, activation);
         auto output = output_array<T>(kForward, output_shape(input, geometry), out,
                                       {input, weight, bias ? py::handle(*bias) : py::handle(Py_None)});
         T* target = output.mutable_data();
         const py::gil_scoped_release nogil;
+        const bool relu = kind == ActivationKind::kRelu;
         linear_forward<T>(geometry, source.data(), matrix.data(), offset.data(), relu, target);
+        if (!relu && kind != ActivationKind::kNone) activate<T>(kind, target, output.size(), target);
         return output;
     });
 }

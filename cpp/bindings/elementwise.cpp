@@ -1,13 +1,15 @@
+#include <pybind11/stl.h>
+
 #include "bindings/arrays.h"
 #include "bindings/register.h"
-#include "elementwise/relu.h"
+#include "elementwise/activation.h"
 
 namespace fastconv {
 namespace {
 
 // Unlike the other operations, this one may work in place: out may be the input itself.
-py::array forward(const py::array& input, const py::object& out) {
-    static const std::string operation = "relu";
+py::array forward(const std::string& operation, const py::array& input, const py::object& out, double slope) {
+    const ActivationKind kind = parse_activation(operation, operation);
     return dispatch(operation, "input", input, [&](auto type) -> py::array {
         using T = decltype(type);
         const Contiguous<T> source(operation, "input", input);
@@ -16,29 +18,38 @@ py::array forward(const py::array& input, const py::object& out) {
                                : output_array<T>(operation, shape_of(input), out, {input});
         T* target = output.mutable_data();
         const py::gil_scoped_release nogil;
-        relu_forward<T>(source.data(), output.size(), target);
+        activate<T>(kind, source.data(), output.size(), target, static_cast<T>(slope));
         return output;
     });
 }
 
-py::array backward(const py::array& grad_output, const py::array& output) {
-    static const std::string operation = "relu_backward";
+py::array backward(const std::string& name, const py::array& grad_output, const py::array& saved, double slope) {
+    const std::string operation = name + "_backward";
+    const ActivationKind kind = parse_activation(operation, name);
+    const char* saved_name = gradient_needs_input(kind) ? "input" : "output";
     return dispatch(operation, "grad_output", grad_output, [&](auto type) -> py::array {
         using T = decltype(type);
-        check_shape(operation, "output", output, shape_of(grad_output));
+        check_shape(operation, saved_name, saved, shape_of(grad_output));
         const Contiguous<T> gradient(operation, "grad_output", grad_output);
-        const Contiguous<T> mask(operation, "output", output);
+        const Contiguous<T> kept(operation, saved_name, saved);
         return computed_array<T>(operation, shape_of(grad_output), [&](T* target) {
-            relu_backward<T>(gradient.data(), mask.data(), grad_output.size(), target);
+            activation_backward<T>(kind, gradient.data(), kept.data(), grad_output.size(), target,
+                                   static_cast<T>(slope));
         });
     });
 }
 
+bool needs_input(const std::string& name) { return gradient_needs_input(parse_activation("activation", name)); }
+
 }  // namespace
 
 void register_elementwise(py::module_& module) {
-    module.def("relu_forward", &forward, py::arg("input").noconvert(), py::arg("out"));
-    module.def("relu_backward", &backward, py::arg("grad_output").noconvert(), py::arg("output").noconvert());
+    module.def("activation_names", &activation_names);
+    module.def("gradient_needs_input", &needs_input, py::arg("name"));
+    module.def("activation_forward", &forward, py::arg("name"), py::arg("input").noconvert(), py::arg("out"),
+               py::arg("slope") = kLeakySlope);
+    module.def("activation_backward", &backward, py::arg("name"), py::arg("grad_output").noconvert(),
+               py::arg("saved").noconvert(), py::arg("slope") = kLeakySlope);
 }
 
 }  // namespace fastconv

@@ -4,7 +4,7 @@
 
 #include "conv/rows.h"
 #include "conv/wrapped.h"
-#include "elementwise/relu.h"
+#include "elementwise/activation.h"
 #include "gemm/slices.h"
 
 namespace fastconv {
@@ -18,9 +18,11 @@ const Algorithm<T>& chosen(const Request& request, const ConvGeometry& g, Pass p
     return *select<T>(request.operation, request.algorithm, g, pass).algorithm;
 }
 
+// What is left of the activation once an algorithm has run that knew, or didn't, of ReLU.
 template <class T>
-void rectify(T* values, index_t count, bool wanted) {
-    if (wanted) relu_forward<T>(values, count, values);
+void finish(ActivationKind kind, bool relu_is_done, index_t count, T* values) {
+    if (kind == ActivationKind::kNone || (kind == ActivationKind::kRelu && relu_is_done)) return;
+    activate<T>(kind, values, count, values);
 }
 
 }  // namespace
@@ -35,29 +37,29 @@ PassPlan plan_pass(const Request& request, const ConvGeometry& g, Pass pass) {
 }
 
 template <class T>
-void conv_forward(const Request& request, const ConvGeometry& g, const ForwardArguments<T>& arguments) {
-    const index_t outputs = g.output_rows() * g.out_channels;
-    if (is_empty(g)) {
+void conv_forward(const Request& request, const ConvGeometry& g, ForwardArguments<T> arguments) {
+    const bool added_to = wraps(g), empty = is_empty(g);
+    arguments.relu = request.activation == ActivationKind::kRelu && !added_to && !empty;
+    if (empty) {
         fill_rows(arguments.output, g.output_rows(), g.out_channels, arguments.bias);
-        return rectify(arguments.output, outputs, arguments.relu);
+    } else {
+        chosen<T>(request, g, Pass::kForward).forward(g, arguments);
+        if (added_to) add_wrapped(g, arguments);
     }
-    const Algorithm<T>& algorithm = chosen<T>(request, g, Pass::kForward);
-    if (!wraps(g)) return algorithm.forward(g, arguments);
-    ForwardArguments<T> linear = arguments;
-    linear.relu = false;
-    algorithm.forward(g, linear);
-    add_wrapped(g, linear);
-    rectify(arguments.output, outputs, arguments.relu);
+    finish(request.activation, arguments.relu, g.output_rows() * g.out_channels, arguments.output);
 }
 
 template <class T>
-void conv_backward_input(const Request& request, const ConvGeometry& g, const BackwardInputArguments<T>& arguments) {
-    if (is_empty(g)) {
+void conv_backward_input(const Request& request, const ConvGeometry& g, BackwardInputArguments<T> arguments) {
+    const bool added_to = wraps(g), empty = is_empty(g);
+    arguments.relu = request.activation == ActivationKind::kRelu && !added_to && !empty;
+    if (empty) {
         fill_rows(arguments.grad_input, g.input_rows(), g.in_channels, arguments.bias);
-        return rectify(arguments.grad_input, g.input_rows() * g.in_channels, arguments.relu);
+    } else {
+        chosen<T>(request, g, Pass::kBackwardInput).backward_input(g, arguments);
+        if (added_to) add_wrapped(g, arguments);
     }
-    chosen<T>(request, g, Pass::kBackwardInput).backward_input(g, arguments);
-    if (wraps(g)) add_wrapped(g, arguments);
+    finish(request.activation, arguments.relu, g.input_rows() * g.in_channels, arguments.grad_input);
 }
 
 template <class T>
@@ -77,8 +79,8 @@ void conv_backward_bias(index_t pixels, index_t channels, const T* grad_output, 
 
 #define FASTCONV_INSTANTIATE(T)                                                                                 \
     template PassPlan plan_pass<T>(const Request&, const ConvGeometry&, Pass);                                  \
-    template void conv_forward(const Request&, const ConvGeometry&, const ForwardArguments<T>&);                \
-    template void conv_backward_input(const Request&, const ConvGeometry&, const BackwardInputArguments<T>&);   \
+    template void conv_forward(const Request&, const ConvGeometry&, ForwardArguments<T>);                       \
+    template void conv_backward_input(const Request&, const ConvGeometry&, BackwardInputArguments<T>);          \
     template void conv_backward_weight(const Request&, const ConvGeometry&, const BackwardWeightArguments<T>&); \
     template void conv_backward_bias(index_t, index_t, const T*, T*);
 FASTCONV_INSTANTIATE(float)

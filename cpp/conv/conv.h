@@ -3,13 +3,16 @@
 #pragma once
 
 #include "conv/algorithm.h"
+#include "kernels/activation_kind.h"
 
 namespace fastconv {
 
-// What a call is: its name in error messages, and the algorithm asked for.
+// What a call is: its name in error messages, the algorithm asked for, and the activation of its output. Of these the
+// algorithms know ReLU alone, which they store with; the others run over the finished output.
 struct Request {
     const std::string& operation;
     const std::string& algorithm;
+    ActivationKind activation = ActivationKind::kNone;
 };
 
 // What a pass will do.
@@ -22,11 +25,10 @@ template <class T>
 PassPlan plan_pass(const Request& request, const ConvGeometry& geometry, Pass pass);
 
 template <class T>
-void conv_forward(const Request& request, const ConvGeometry& geometry, const ForwardArguments<T>& arguments);
+void conv_forward(const Request& request, const ConvGeometry& geometry, ForwardArguments<T> arguments);
 
 template <class T>
-void conv_backward_input(const Request& request, const ConvGeometry& geometry,
-                         const BackwardInputArguments<T>& arguments);
+void conv_backward_input(const Request& request, const ConvGeometry& geometry, BackwardInputArguments<T> arguments);
 
 template <class T>
 void conv_backward_weight(const Request& request, const ConvGeometry& geometry,

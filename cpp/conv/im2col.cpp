@@ -13,7 +13,7 @@
 #include "conv/patches.h"
 #include "conv/rows.h"
 #include "core/memory.h"
-#include "elementwise/relu.h"
+#include "elementwise/activation.h"
 #include "gemm/matrix.h"
 
 namespace fastconv {
@@ -113,7 +113,8 @@ void backward_input(const ConvGeometry& g, const BackwardInputArguments<T>& argu
         multiply(problem.backward_input(arguments, group, block.first_row, block.rows, patches));
         col2im(problem.map, static_cast<const T*>(patches), block, grad_input);
     });
-    if (arguments.relu) relu_forward<T>(arguments.grad_input, g.input_rows() * g.in_channels, arguments.grad_input);
+    if (arguments.relu)
+        activate<T>(ActivationKind::kRelu, arguments.grad_input, g.input_rows() * g.in_channels, arguments.grad_input);
 }
 
 template <class T>

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/element_table.h"
 #include "kernels/table.h"
 
 namespace fastconv {
@@ -12,6 +13,7 @@ namespace fastconv {
 std::vector<std::string> available_isas();
 
 const KernelTable& current_kernels();
+const ElementTable& current_elements();
 
 // Throws std::invalid_argument for a name that isn't available here.
 void set_isa(const std::string& name);
@@ -25,6 +27,17 @@ inline const Kernels<float>& kernels<float>() {
 template <>
 inline const Kernels<double>& kernels<double>() {
     return current_kernels().float64;
+}
+
+template <class T>
+const ElementKernels<T>& element_kernels();
+template <>
+inline const ElementKernels<float>& element_kernels<float>() {
+    return current_elements().float32;
+}
+template <>
+inline const ElementKernels<double>& element_kernels<double>() {
+    return current_elements().float64;
 }
 
 }  // namespace fastconv

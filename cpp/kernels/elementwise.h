@@ -1,4 +1,4 @@
-// Element by element: rectified linear unit and its gradient (memory-bound; one pass each), copies and sums.
+// Element by element: copies past the caches, and sums.
 #pragma once
 
 #include "kernels/table.h"
@@ -6,23 +6,6 @@
 
 namespace fastconv {
 namespace {
-
-template <class T>
-void relu_array(const T* input, index_t count, T* output) noexcept {
-    index_t i = 0;
-    for (; i + kLanes<T> <= count; i += kLanes<T>) store(output + i, relu<T>(load(input + i)));
-    for (; i < count; ++i) output[i] = input[i] <= 0 ? 0 : input[i];
-}
-
-template <class T>
-void relu_backward(const T* grad_output, const T* output, index_t count, T* grad_input) noexcept {
-    index_t i = 0;
-    for (; i + kLanes<T> <= count; i += kLanes<T>) {
-        const Vec<T> passed = load(output + i) > Vec<T>{} ? load(grad_output + i) : Vec<T>{};
-        store(grad_input + i, passed);
-    }
-    for (; i < count; ++i) grad_input[i] = output[i] > 0 ? grad_output[i] : 0;
-}
 
 // Ordinary stores read a line of memory before they change it; these write it alone, and leave the caches to others.
 inline void stream(const void* source, index_t bytes, void* target) noexcept {

@@ -51,8 +51,6 @@ constexpr Kernels<T> make_table() {
         scatter_add<T>,
         stream,
         copy_block<T>,
-        relu_array<T>,
-        relu_backward<T>,
         sum_of<T>,
         multiply_add_chains<T>,
     };

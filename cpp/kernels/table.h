@@ -317,10 +317,6 @@ struct Kernels {
 
     void (*copy_block)(const CopyBlock<T>&) noexcept;
 
-    void (*relu)(const T* input, index_t count, T* output) noexcept;
-    // grad_input = grad_output where output > 0, else 0
-    void (*relu_backward)(const T* grad_output, const T* output, index_t count, T* grad_input) noexcept;
-
     T (*sum_of)(const T* values, index_t count) noexcept;
     // For measuring the machine: does steps * (a fixed number) of operations, returns how many.
     double (*multiply_add_chains)(index_t steps, T* result) noexcept;

@@ -5,7 +5,25 @@ The functions are here; layers, optimizers, models and data are in `fastconv.nn`
 """
 
 from fastconv._load import __version__  # isort: skip (first: it loads the core)
-from fastconv.activation import cross_entropy, cross_entropy_backward, relu, relu_backward, softmax, softmax_backward
+from fastconv.activation import (
+    gelu,
+    gelu_backward,
+    hardswish,
+    hardswish_backward,
+    leaky_relu,
+    leaky_relu_backward,
+    relu,
+    relu6,
+    relu6_backward,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    silu,
+    silu_backward,
+    tanh,
+    tanh_backward,
+)
+from fastconv.classification import cross_entropy, cross_entropy_backward, softmax, softmax_backward
 from fastconv.conv import (
     ConvGradients,
     SeparableConvGradients,
@@ -82,13 +100,19 @@ __all__ = [
     "cross_entropy_backward",
     "empty_cache",
     "explain",
+    "gelu",
+    "gelu_backward",
     "get_num_threads",
     "global_avg_pool",
     "global_avg_pool_backward",
     "global_max_pool",
     "global_max_pool_backward",
+    "hardswish",
+    "hardswish_backward",
     "im2col",
     "info",
+    "leaky_relu",
+    "leaky_relu_backward",
     "linear",
     "linear_backward",
     "max_pool1d",
@@ -100,6 +124,8 @@ __all__ = [
     "measure_machine",
     "options",
     "relu",
+    "relu6",
+    "relu6_backward",
     "relu_backward",
     "separable_conv1d",
     "separable_conv1d_backward",
@@ -108,6 +134,12 @@ __all__ = [
     "separable_conv3d",
     "separable_conv3d_backward",
     "set_num_threads",
+    "sigmoid",
+    "sigmoid_backward",
+    "silu",
+    "silu_backward",
     "softmax",
     "softmax_backward",
+    "tanh",
+    "tanh_backward",
 ]

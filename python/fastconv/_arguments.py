@@ -21,7 +21,7 @@ Array: TypeAlias = npt.NDArray[Any]
 Size: TypeAlias = "int | tuple[int, ...]"
 Padding: TypeAlias = "int | tuple[int, ...] | tuple[tuple[int, int], ...] | str"
 PaddingMode: TypeAlias = Literal["zeros", "reflect", "replicate", "circular"]
-Activation: TypeAlias = Literal["relu"]
+Activation: TypeAlias = Literal["relu", "relu6", "leaky_relu", "sigmoid", "tanh", "silu", "hardswish", "gelu"]
 
 _Name = TypeVar("_Name", bound=str)
 

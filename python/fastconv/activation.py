@@ -1,19 +1,11 @@
-"""Activations and the loss of classification, each with its gradient.
-
-ReLU runs on the library's own kernels; softmax and cross-entropy work on a few numbers per image and are
-NumPy.
-"""
+"""Activations, element by element, each with its gradient."""
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
-
-import numpy as np
+import math
 
 from fastconv import _arguments, _core
 from fastconv._arguments import Array
-
-Reduction: TypeAlias = Literal["mean", "sum"]
 
 
 def relu(input: Array, *, out: Array | None = None) -> Array:
@@ -25,13 +17,26 @@ def relu(input: Array, *, out: Array | None = None) -> Array:
     out : C-contiguous array of the same shape and dtype, optional
         Filled and returned; ``out=input`` works in place.
 
+    Raises
+    ------
+    TypeError
+        A dtype other than float32 or float64.
+    ValueError
+        An ``out`` that doesn't fit.
+
+    Notes
+    -----
+    Of all activations here: denormals count as zero, and -inf gives the limit, even where that is a zero of infinity
+    times zero. `sigmoid`, `tanh`, `silu` and `gelu` are within 4 eps of exact arithmetic, relative to the result;
+    results below 1e-36 (1e-305 in float64) may be zero.
+
     Examples
     --------
     >>> import numpy as np, fastconv as fc
     >>> fc.relu(np.array([-1.0, 0.0, 2.0]))
     array([0., 0., 2.])
     """
-    return _core.relu_forward(_arguments.array("relu", "input", input), _arguments.output("relu", out))
+    return _forward("relu", input, out)
 
 
 def relu_backward(grad_output: Array, output: Array) -> Array:
@@ -44,145 +49,248 @@ def relu_backward(grad_output: Array, output: Array) -> Array:
         What `relu` returned (its input would do as well); a convolution with ``activation="relu"`` also
         needs nothing but its output.
 
+    Raises
+    ------
+    TypeError
+        A dtype other than float32 or float64, or a mix of both.
+    ValueError
+        Shapes that differ.
+
     Examples
     --------
     >>> import numpy as np, fastconv as fc
     >>> fc.relu_backward(np.array([5.0, 6.0, 7.0]), np.array([0.0, 0.0, 2.0]))
     array([0., 0., 7.])
     """
-    return _core.relu_backward(
-        _arguments.array("relu_backward", "grad_output", grad_output),
-        _arguments.array("relu_backward", "output", output),
+    return _backward("relu", grad_output, output)
+
+
+def relu6(input: Array, *, out: Array | None = None) -> Array:
+    """Return ``min(max(input, 0), 6)``; the arguments of `relu`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv as fc
+    >>> fc.relu6(np.array([-1.0, 2.0, 9.0]))
+    array([0., 2., 6.])
+    """
+    return _forward("relu6", input, out)
+
+
+def relu6_backward(grad_output: Array, output: Array) -> Array:
+    """Return ``grad_output`` where ``0 < output < 6``, else 0; the arguments of `relu_backward`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv as fc
+    >>> fc.relu6_backward(np.ones(3), np.array([0.0, 2.0, 6.0]))
+    array([0., 1., 0.])
+    """
+    return _backward("relu6", grad_output, output)
+
+
+def leaky_relu(input: Array, negative_slope: float = 0.01, *, out: Array | None = None) -> Array:
+    """Return ``input`` where it is positive, else ``negative_slope * input``.
+
+    Parameters
+    ----------
+    input, out
+        As of `relu`.
+    negative_slope : float
+        Finite. ``activation="leaky_relu"`` of a layer has the default.
+
+    References
+    ----------
+    A. L. Maas, A. Y. Hannun, A. Y. Ng, "Rectifier nonlinearities improve neural network acoustic models", 2013.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv as fc
+    >>> fc.leaky_relu(np.array([-2.0, 0.0, 2.0]), 0.5)
+    array([-1.,  0.,  2.])
+    """
+    if not math.isfinite(negative_slope):
+        raise ValueError(f"leaky_relu: negative_slope must be finite, got {negative_slope}")
+    return _forward("leaky_relu", input, out, negative_slope)
+
+
+def leaky_relu_backward(grad_output: Array, output: Array, negative_slope: float = 0.01) -> Array:
+    """Return ``grad_output`` where ``output > 0``, else ``negative_slope * grad_output``.
+
+    Parameters
+    ----------
+    grad_output, output
+        As of `relu_backward`.
+    negative_slope : float
+        As in the forward call, and above 0: otherwise the output doesn't tell which side it comes from.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv as fc
+    >>> fc.leaky_relu_backward(np.array([8.0, 8.0]), np.array([-1.0, 2.0]), 0.5)
+    array([4., 8.])
+    """
+    if not 0 < negative_slope < math.inf:
+        raise ValueError(f"leaky_relu_backward: negative_slope must be above 0 and finite, got {negative_slope}")
+    return _backward("leaky_relu", grad_output, output, negative_slope)
+
+
+def sigmoid(input: Array, *, out: Array | None = None) -> Array:
+    """Return ``1 / (1 + exp(-input))``; the arguments of `relu`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv as fc
+    >>> fc.sigmoid(np.array([-np.inf, 0.0, np.log(3.0)]))
+    array([0.  , 0.5 , 0.75])
+    """
+    return _forward("sigmoid", input, out)
+
+
+def sigmoid_backward(grad_output: Array, output: Array) -> Array:
+    """Return ``grad_output * output * (1 - output)``; the arguments of `relu_backward`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv as fc
+    >>> fc.sigmoid_backward(np.array([1.0, 1.0]), np.array([0.5, 0.75]))
+    array([0.25  , 0.1875])
+    """
+    return _backward("sigmoid", grad_output, output)
+
+
+def tanh(input: Array, *, out: Array | None = None) -> Array:
+    """Return the hyperbolic tangent; the arguments of `relu`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv as fc
+    >>> fc.tanh(np.array([-np.inf, 0.0, np.log(3.0)]))
+    array([-1. ,  0. ,  0.8])
+    """
+    return _forward("tanh", input, out)
+
+
+def tanh_backward(grad_output: Array, output: Array) -> Array:
+    """Return ``grad_output * (1 - output**2)``; the arguments of `relu_backward`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv as fc
+    >>> fc.tanh_backward(np.array([1.0, 1.0]), np.array([0.0, 0.5]))
+    array([1.  , 0.75])
+    """
+    return _backward("tanh", grad_output, output)
+
+
+def silu(input: Array, *, out: Array | None = None) -> Array:
+    """Return ``input * sigmoid(input)``, also called swish; the arguments of `relu`.
+
+    References
+    ----------
+    S. Elfwing, E. Uchibe, K. Doya, "Sigmoid-weighted linear units for neural network function approximation in
+    reinforcement learning", Neural Networks 107, 2018.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv as fc
+    >>> fc.silu(np.array([-np.inf, 0.0, 100.0]))
+    array([ -0.,   0., 100.])
+    """
+    return _forward("silu", input, out)
+
+
+def silu_backward(grad_output: Array, input: Array) -> Array:
+    """Return the gradient of `silu`: ``grad_output`` times its slope at ``input``.
+
+    With ``s = sigmoid(input)``, the slope is ``s * (1 + input * (1 - s))``.
+
+    Parameters
+    ----------
+    grad_output : array of float32 or float64
+    input : array of the same shape and dtype
+        What `silu` was given: its output, which falls and rises again, wouldn't do.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv as fc
+    >>> fc.silu_backward(np.array([3.0, 3.0]), np.array([0.0, 100.0]))
+    array([1.5, 3. ])
+    """
+    return _backward("silu", grad_output, input)
+
+
+def hardswish(input: Array, *, out: Array | None = None) -> Array:
+    """Return ``input * relu6(input + 3) / 6``; the arguments of `relu`.
+
+    References
+    ----------
+    A. Howard and others, "Searching for MobileNetV3", ICCV 2019, section 5.2.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv as fc
+    >>> fc.hardswish(np.array([-4.0, 0.0, 1.5, 4.0]))
+    array([-0.   ,  0.   ,  1.125,  4.   ])
+    """
+    return _forward("hardswish", input, out)
+
+
+def hardswish_backward(grad_output: Array, input: Array) -> Array:
+    """Return the gradient of `hardswish`; the arguments of `silu_backward`.
+
+    The slope is ``(2 * input + 3) / 6`` between -3 and 3; below it is 0 and above 1, and so it is at the bends.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv as fc
+    >>> fc.hardswish_backward(np.ones(4), np.array([-3.0, 0.0, 1.5, 3.0]))
+    array([0. , 0.5, 1. , 1. ])
+    """
+    return _backward("hardswish", grad_output, input)
+
+
+def gelu(input: Array, *, out: Array | None = None) -> Array:
+    """Return ``input * (1 + erf(input / sqrt(2))) / 2``; the arguments of `relu`.
+
+    This is the exact one, with the distribution function of a normal variable, not the approximation with a tanh.
+
+    References
+    ----------
+    D. Hendrycks, K. Gimpel, "Gaussian error linear units (GELUs)", arXiv:1606.08415.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv as fc
+    >>> fc.gelu(np.array([-1.0, 0.0, 1.0])).round(4)
+    array([-0.1587,  0.    ,  0.8413])
+    """
+    return _forward("gelu", input, out)
+
+
+def gelu_backward(grad_output: Array, input: Array) -> Array:
+    """Return the gradient of `gelu`; the arguments of `silu_backward`.
+
+    The slope is ``(1 + erf(input / sqrt(2))) / 2 + input * exp(-input**2 / 2) / sqrt(2 * pi)``.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv as fc
+    >>> fc.gelu_backward(np.ones(3), np.array([-1.0, 0.0, 1.0])).round(4)
+    array([-0.0833,  0.5   ,  1.0833])
+    """
+    return _backward("gelu", grad_output, input)
+
+
+def _forward(name: str, input: Array, out: Array | None, slope: float = 0.01) -> Array:
+    return _core.activation_forward(name, _arguments.array(name, "input", input), _arguments.output(name, out), slope)
+
+
+def _backward(name: str, grad_output: Array, saved: Array, slope: float = 0.01) -> Array:
+    operation, what = f"{name}_backward", "input" if _core.gradient_needs_input(name) else "output"
+    return _core.activation_backward(
+        name,
+        _arguments.array(operation, "grad_output", grad_output),
+        _arguments.array(operation, what, saved),
+        slope,
     )
-
-
-def softmax(input: Array, axis: int = -1) -> Array:
-    """Return ``exp(input) / sum(exp(input))`` along an axis, without overflow.
-
-    Parameters
-    ----------
-    input : array of float32 or float64
-    axis : int
-
-    Examples
-    --------
-    >>> import numpy as np, fastconv as fc
-    >>> fc.softmax(np.array([0.0, np.log(3.0)]))
-    array([0.25, 0.75])
-    """
-    logits = _floats("softmax", "input", input)
-    axis = _axis("softmax", axis, logits)
-    exponentials = np.exp(logits - logits.max(axis=axis, keepdims=True))
-    result: Array = exponentials / exponentials.sum(axis=axis, keepdims=True)
-    return result
-
-
-def softmax_backward(grad_output: Array, output: Array, axis: int = -1) -> Array:
-    """Return the gradient of `softmax` with respect to its input, from its output.
-
-    Parameters
-    ----------
-    grad_output, output : arrays of one shape and dtype
-    axis : int
-        As in the forward call.
-
-    Examples
-    --------
-    >>> import numpy as np, fastconv as fc
-    >>> fc.softmax_backward(np.array([1.0, 0.0]), np.array([0.25, 0.75]))
-    array([ 0.1875, -0.1875])
-    """
-    gradient = _floats("softmax_backward", "grad_output", grad_output)
-    probabilities = _floats("softmax_backward", "output", output)
-    if gradient.shape != probabilities.shape or gradient.dtype != probabilities.dtype:
-        raise ValueError(
-            f"softmax_backward: grad_output {gradient.shape} {gradient.dtype} and output "
-            f"{probabilities.shape} {probabilities.dtype} must have one shape and dtype"
-        )
-    axis = _axis("softmax_backward", axis, gradient)
-    inner = (gradient * probabilities).sum(axis=axis, keepdims=True)
-    result: Array = probabilities * (gradient - inner)
-    return result
-
-
-def cross_entropy(logits: Array, labels: Array, *, reduction: Reduction = "mean") -> float:
-    """Return the loss ``-log(softmax(logits)[label])``, averaged or summed over the batch.
-
-    Parameters
-    ----------
-    logits : (N, classes) array of float32 or float64
-    labels : (N,) array of integers in [0, classes)
-    reduction : "mean" or "sum"
-
-    Examples
-    --------
-    >>> import numpy as np, fastconv as fc
-    >>> round(fc.cross_entropy(np.zeros((4, 10)), np.arange(4)), 6)
-    2.302585
-    """
-    logits, labels, scale = _classification("cross_entropy", logits, labels, reduction)
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_sums = np.log(np.exp(shifted).sum(axis=1))
-    losses = log_sums - shifted[np.arange(len(labels)), labels]
-    return float(losses.sum(dtype=np.float64) * scale)
-
-
-def cross_entropy_backward(logits: Array, labels: Array, *, reduction: Reduction = "mean") -> Array:
-    """Return the gradient of `cross_entropy` with respect to the logits: softmax minus one-hot.
-
-    Parameters
-    ----------
-    logits, labels, reduction
-        As in the forward call.
-
-    Examples
-    --------
-    >>> import numpy as np, fastconv as fc
-    >>> fc.cross_entropy_backward(np.zeros((1, 2)), np.array([1]))
-    array([[ 0.5, -0.5]])
-    """
-    logits, labels, scale = _classification("cross_entropy_backward", logits, labels, reduction)
-    gradient = softmax(logits)
-    gradient[np.arange(len(labels)), labels] -= 1
-    gradient *= scale
-    return gradient
-
-
-def _floats(operation: str, name: str, value: object) -> Array:
-    """Return the argument as an array of floats of one of the two supported kinds."""
-    result = _arguments.array(operation, name, value)
-    if result.dtype not in (np.float32, np.float64):
-        raise TypeError(
-            f"{operation}: {name} must be float32 or float64, got {result.dtype}; "
-            f"convert it with {name}.astype(np.float32)"
-        )
-    return result
-
-
-def _axis(operation: str, axis: int, array: Array) -> int:
-    number = _arguments.integer(operation, "axis", axis)
-    if not -array.ndim <= number < array.ndim:
-        raise ValueError(f"{operation}: axis must be between {-array.ndim} and {array.ndim - 1}, got {axis}")
-    return number
-
-
-def _classification(operation: str, logits: object, labels: object, reduction: str) -> tuple[Array, Array, float]:
-    """Check the arguments of the loss; also return what its sum is to be multiplied with."""
-    scores = _floats(operation, "logits", logits)
-    classes = _arguments.array(operation, "labels", labels, dtype="np.int64")
-    if scores.ndim != 2 or classes.shape != scores.shape[:1]:
-        raise ValueError(
-            f"{operation}: logits must have shape (N, classes) and labels (N,), got {scores.shape} and {classes.shape}"
-        )
-    if not np.issubdtype(classes.dtype, np.integer):
-        raise TypeError(f"{operation}: labels must be integers, got {classes.dtype}")
-    if classes.size and not (0 <= classes.min() and classes.max() < scores.shape[1]):
-        raise ValueError(
-            f"{operation}: labels must be between 0 and {scores.shape[1] - 1}, "
-            f"got values from {classes.min()} to {classes.max()}"
-        )
-    if reduction not in ("mean", "sum"):
-        raise ValueError(f"{operation}: reduction must be 'mean' or 'sum', got {reduction!r}")
-    if reduction == "mean" and not classes.size:
-        raise ValueError(f"{operation}: an empty batch has no mean")
-    return scores, classes, 1 / len(classes) if reduction == "mean" else 1.0

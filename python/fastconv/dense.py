@@ -33,8 +33,9 @@ def linear(
     weight : (in_features, out_features) array, dtype of the input
         As in Keras; PyTorch's weight is the transpose of it.
     bias : (out_features,) array, optional
-    activation : None or "relu"
-        Applied as the output is stored.
+    activation : None or str
+        "relu", which is applied as the output is stored, or another of the activations ("relu6", "leaky_relu",
+        "sigmoid", "tanh", "silu", "hardswish", "gelu"), which run over the output.
     out : C-contiguous array of the output's shape and dtype, optional
         Filled and returned. It must not share memory with an input.
 

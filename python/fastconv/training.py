@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastconv import activation, checkpoint, data, models, nn, optim
+from fastconv import checkpoint, classification, data, models, nn, optim
 from fastconv._arguments import Array
 
 BEST, LAST, HISTORY = "best.safetensors", "last.safetensors", "history.csv"
@@ -346,7 +346,7 @@ def predict(model: nn.Sequential, images: Array, *, batch_size: int = 256) -> Ar
     >>> training.predict(models.lenet5(), test.images[:5]).shape
     (5, 10)
     """
-    return activation.softmax(_logits(model, images, batch_size))
+    return classification.softmax(_logits(model, images, batch_size))
 
 
 def evaluate(model: nn.Sequential, dataset: data.Dataset, *, batch_size: int = 256) -> Evaluation:
@@ -361,7 +361,7 @@ def evaluate(model: nn.Sequential, dataset: data.Dataset, *, batch_size: int = 2
     """
     logits = _logits(model, dataset.images, batch_size)
     accuracy = int(np.count_nonzero(logits.argmax(axis=1) == dataset.labels)) / len(dataset)
-    return Evaluation(activation.cross_entropy(logits, dataset.labels), accuracy, activation.softmax(logits))
+    return Evaluation(classification.cross_entropy(logits, dataset.labels), accuracy, classification.softmax(logits))
 
 
 def _logits(model: nn.Sequential, images: Array, batch_size: int) -> Array:

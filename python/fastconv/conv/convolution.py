@@ -45,7 +45,7 @@ def conv1d(
         "causal" pads before the sequence only: output i depends on inputs up to i.
     groups : int
     padding_mode : "zeros", "reflect", "replicate" or "circular"
-    activation : None or "relu"
+    activation : None or str
     algorithm : str
         "auto" or one of `algorithms`.
     out : array, optional
@@ -115,8 +115,9 @@ def conv2d(
         What stands in the padding: zeros, the input mirrored about its edge pixels, the edge pixels themselves, or the
         pixels of the other end. A reflection reaches as far as extent - 1, a circle as far as the extent. There is no
         padded copy of the input.
-    activation : None or "relu"
-        Applied as the output is stored.
+    activation : None or str
+        "relu", which is applied as the output is stored, or another of the activations ("relu6", "leaky_relu",
+        "sigmoid", "tanh", "silu", "hardswish", "gelu"), which run over the output.
     algorithm : str
         "auto" or one of `algorithms`; `explain` tells what "auto" takes.
     out : C-contiguous array of the output's shape and dtype, optional
@@ -193,7 +194,7 @@ def conv3d(
     padding : int, one int or (before, after) pair per axis, "valid", "same", "same_lower" or "full"
     groups : int
     padding_mode : "zeros", "reflect", "replicate" or "circular"
-    activation : None or "relu"
+    activation : None or str
     algorithm : str
         "auto" or one of `algorithms`.
     out : array, optional

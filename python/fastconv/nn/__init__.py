@@ -1,7 +1,7 @@
 """Layers, losses and initial values for networks that train from NumPy arrays."""
 
 from fastconv.nn import initialize
-from fastconv.nn.activation import ReLU
+from fastconv.nn.activation import GELU, Hardswish, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Tanh
 from fastconv.nn.conv import Conv, Conv1d, Conv2d, Conv3d
 from fastconv.nn.dropout import Dropout
 from fastconv.nn.layer import Layer, Sequential
@@ -22,6 +22,7 @@ from fastconv.nn.pool import (
 from fastconv.nn.shape import Flatten
 
 __all__ = [
+    "GELU",
     "AvgPool",
     "AvgPool1d",
     "AvgPool2d",
@@ -34,14 +35,20 @@ __all__ = [
     "Flatten",
     "GlobalAvgPool",
     "GlobalMaxPool",
+    "Hardswish",
     "Layer",
+    "LeakyReLU",
     "Linear",
     "MaxPool",
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
     "ReLU",
+    "ReLU6",
     "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Tanh",
     "cross_entropy",
     "initialize",
 ]

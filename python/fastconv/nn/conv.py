@@ -9,8 +9,8 @@ from numpy.typing import DTypeLike
 
 from fastconv import _core
 from fastconv._arguments import Activation, Array, Padding, PaddingMode, Size, per_axis
-from fastconv.conv import passes
-from fastconv.nn.activation import activation_backward, check_activation
+from fastconv.conv import ConvGradients, passes
+from fastconv.nn.activation import activation_backward, check_activation, finish_activation, fused_activation
 from fastconv.nn.initialize import Initializer, Seed, floating, he_uniform
 from fastconv.nn.layer import Layer
 
@@ -38,7 +38,7 @@ class Conv(Layer):
     bias : bool, default True
         Whether there is a bias, which starts at zero.
     activation : str or None, default None
-        "relu" is computed in the same pass over the output.
+        A name such as "relu" or "gelu", as of `fastconv.conv2d`; "relu" costs no pass over the output of its own.
     algorithm : str, default "auto"
         One of `fastconv.algorithms()`.
     initializer : callable, default `initialize.he_uniform`
@@ -88,42 +88,41 @@ class Conv(Layer):
                 f"{name}: in_channels={in_channels}, out_channels={out_channels}, expected multiples of groups={groups}"
             )
         check_activation(name, activation)
-        parameters = {"weight": initializer((*kernel, in_channels // groups, out_channels), seed, dtype)}
+        channels = self._weight_channels(in_channels, out_channels, groups)
+        parameters = {"weight": initializer((*kernel, *channels), seed, dtype)}
         if bias:
             parameters["bias"] = np.zeros(out_channels, floating(dtype))
         super().__init__(parameters)
+        self.in_channels, self.out_channels = in_channels, out_channels
         self.activation = activation
         self._algorithm = algorithm
         self._kept: _core.KeptWeight | None = None  # in evaluation mode
         self._sliding = (stride, padding, dilation, groups, padding_mode)
 
-    def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
-        output = passes.forward(
-            f"conv{self.rank}d",
-            self.rank,
-            input,
-            self.parameters["weight"],
-            self.parameters.get("bias"),
-            *self._sliding,
-            self.activation,
-            self._algorithm,
-            None,
-            self._kept,
+    @staticmethod
+    def _weight_channels(in_channels: int, out_channels: int, groups: int) -> tuple[int, int]:
+        return in_channels // groups, out_channels
+
+    def _convolve(self, input: Array, activation: Activation | None) -> Array:
+        weight, bias = self.parameters["weight"], self.parameters.get("bias")
+        operation, algorithm = f"conv{self.rank}d", self._algorithm
+        return passes.forward(
+            operation, self.rank, input, weight, bias, *self._sliding, activation, algorithm, None, self._kept
         )
-        return output, (input, output if self.activation else None)
+
+    def _convolve_backward(self, grad_output: Array, input: Array, wrt: tuple[str, ...]) -> ConvGradients:
+        weight, operation = self.parameters["weight"], f"conv{self.rank}d_backward"
+        return passes.backward(operation, self.rank, grad_output, input, weight, *self._sliding, self._algorithm, wrt)
+
+    def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
+        output = self._convolve(input, fused_activation(self.activation, self.training))
+        output, kept = finish_activation(self.activation, self.training, output)
+        return output, (input, kept)
 
     def _backward(self, grad_output: Array, saved: tuple[Any, ...], input_gradient: bool) -> Array | None:
-        input, output = saved
-        gradients = passes.backward(
-            f"conv{self.rank}d_backward",
-            self.rank,
-            activation_backward(self.activation, grad_output, output),
-            input,
-            self.parameters["weight"],
-            *self._sliding,
-            self._algorithm,
-            (*self.parameters, *(("input",) if input_gradient else ())),
-        )
+        input, kept = saved
+        wrt = (*self.parameters, *(("input",) if input_gradient else ()))
+        gradients = self._convolve_backward(activation_backward(self.activation, grad_output, kept), input, wrt)
         self._accumulate(weight=gradients.weight, bias=gradients.bias)
         return gradients.input
 
@@ -137,16 +136,23 @@ class Conv(Layer):
         self._kept = _core.KeptWeight()
         return super().eval()
 
+    def _shown(self) -> dict[str, tuple[object, object]]:
+        """Return the arguments that `repr` shows where they aren't the default: (value, default) by name."""
+        stride, padding, dilation, groups, padding_mode = self._sliding
+        return {
+            "stride": (stride, 1),
+            "padding": (padding, 0),
+            "dilation": (dilation, 1),
+            "groups": (groups, 1),
+            "padding_mode": (padding_mode, "zeros"),
+        }
+
     def _describe(self) -> str:
-        *kernel, in_per_group, out_channels = self.parameters["weight"].shape
-        shown: dict[str, Any] = {"kernel_size": tuple(kernel)}
-        names, defaults = ("stride", "padding", "dilation", "groups", "padding_mode"), (1, 0, 1, 1, "zeros")
-        given = zip(names, self._sliding, defaults, strict=True)
-        shown |= {name: value for name, value, default in given if value != default}
-        shown |= {} if "bias" in self.parameters else {"bias": False}
-        shown |= {"activation": self.activation} if self.activation else {}
+        given = self._shown() | {"bias": ("bias" in self.parameters, True), "activation": (self.activation, None)}
+        shown: dict[str, object] = {"kernel_size": self.parameters["weight"].shape[:-2]}
+        shown |= {name: value for name, (value, default) in given.items() if value != default}
         options = ", ".join(f"{name}={value!r}" for name, value in shown.items())
-        return f"{in_per_group * self._sliding[3]}, {out_channels}, {options}"
+        return f"{self.in_channels}, {self.out_channels}, {options}"
 
 
 class Conv1d(Conv):

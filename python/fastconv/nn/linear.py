@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike
 
 from fastconv import dense
 from fastconv._arguments import Activation, Array
-from fastconv.nn.activation import activation_backward, check_activation
+from fastconv.nn.activation import activation_backward, check_activation, finish_activation, fused_activation
 from fastconv.nn.initialize import Initializer, Seed, floating, he_uniform
 from fastconv.nn.layer import Layer
 
@@ -24,7 +24,7 @@ class Linear(Layer):
     bias : bool, default True
         Whether there is a bias, which starts at zero.
     activation : str or None, default None
-        "relu" is computed in the same pass over the output.
+        A name such as "relu" or "gelu", as of `fastconv.conv2d`; "relu" costs no pass over the output of its own.
     initializer : callable, default `initialize.he_uniform`
         Draws the weight. `initialize.glorot_uniform` suits a last layer, which no ReLU follows.
     seed : int or numpy.random.Generator, optional
@@ -74,13 +74,14 @@ class Linear(Layer):
 
     def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
         weight, bias = self.parameters["weight"], self.parameters.get("bias")
-        output = dense.linear(input, weight, bias, activation=self.activation)
-        return output, (input, output if self.activation else None)
+        output = dense.linear(input, weight, bias, activation=fused_activation(self.activation, self.training))
+        output, kept = finish_activation(self.activation, self.training, output)
+        return output, (input, kept)
 
     def _backward(self, grad_output: Array, saved: tuple[Any, ...], input_gradient: bool) -> Array | None:
-        input, output = saved
+        input, kept = saved
         gradients = dense.linear_backward(
-            activation_backward(self.activation, grad_output, output),
+            activation_backward(self.activation, grad_output, kept),
             input,
             self.parameters["weight"],
             wrt=(*self.parameters, *(("input",) if input_gradient else ())),

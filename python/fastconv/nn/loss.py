@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastconv import activation
+from fastconv import classification
 from fastconv._arguments import Array
 
 
@@ -38,4 +38,4 @@ def cross_entropy(logits: Array, labels: Array) -> tuple[float, Array]:
     >>> grad
     array([[ 0.25,  0.25, -0.75,  0.25]])
     """
-    return activation.cross_entropy(logits, labels), activation.cross_entropy_backward(logits, labels)
+    return classification.cross_entropy(logits, labels), classification.cross_entropy_backward(logits, labels)

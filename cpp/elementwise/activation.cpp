@@ -1,0 +1,62 @@
+#include "elementwise/activation.h"
+
+#include <algorithm>
+
+#include "core/arithmetic.h"
+#include "core/isa.h"
+#include "core/threads.h"
+
+namespace fastconv {
+namespace {
+
+// Operations that a value costs, for the choice of threads.
+double work_per_value(ActivationKind kind) {
+    switch (kind) {
+        case ActivationKind::kSigmoid:
+        case ActivationKind::kTanh:
+        case ActivationKind::kSilu:
+        case ActivationKind::kGelu:
+            return 32;
+        default:
+            return 4;
+    }
+}
+
+// Calls visit(first, count) over chunks that keep a thread busy for some microseconds.
+template <class Visit>
+void for_each_chunk(ActivationKind kind, index_t count, const Visit& visit) {
+    constexpr index_t kChunk = 32768;
+    const index_t chunks = ceil_div(count, kChunk);
+    const int threads = worthwhile_threads(work_per_value(kind) * static_cast<double>(count), chunks);
+    parallel_for(chunks, threads,
+                 [&](index_t chunk, int) { visit(chunk * kChunk, std::min(kChunk, count - chunk * kChunk)); });
+}
+
+}  // namespace
+
+bool gradient_needs_input(ActivationKind kind) {
+    return kind == ActivationKind::kSilu || kind == ActivationKind::kHardswish || kind == ActivationKind::kGelu;
+}
+
+template <class T>
+void activate(ActivationKind kind, const T* input, index_t count, T* output, T slope) {
+    for_each_chunk(kind, count, [&](index_t first, index_t size) {
+        element_kernels<T>().activate(kind, input + first, size, slope, output + first);
+    });
+}
+
+template <class T>
+void activation_backward(ActivationKind kind, const T* grad_output, const T* saved, index_t count, T* grad_input,
+                         T slope) {
+    for_each_chunk(kind, count, [&](index_t first, index_t size) {
+        element_kernels<T>().activation_backward(kind, grad_output + first, saved + first, size, slope,
+                                                 grad_input + first);
+    });
+}
+
+template void activate(ActivationKind, const float*, index_t, float*, float);
+template void activate(ActivationKind, const double*, index_t, double*, double);
+template void activation_backward(ActivationKind, const float*, const float*, index_t, float*, float);
+template void activation_backward(ActivationKind, const double*, const double*, index_t, double*, double);
+
+}  // namespace fastconv

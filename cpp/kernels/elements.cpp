@@ -1,0 +1,24 @@
+// The second table of one instruction set, compiled like kernels.cpp; again the table is the only symbol that leaves
+// the object file.
+#include "kernels/activation.h"
+#include "kernels/element_table.h"
+
+namespace fastconv {
+namespace {
+
+template <class T>
+constexpr ElementKernels<T> make_table() {
+    return {
+        activate<T>,  // in the order of struct ElementKernels
+        activation_backward<T>,
+    };
+}
+
+}  // namespace
+
+#define FASTCONV_JOIN_(a, b) a##b
+#define FASTCONV_JOIN(a, b) FASTCONV_JOIN_(a, b)
+
+constexpr ElementTable FASTCONV_JOIN(elements_, FASTCONV_TABLE){make_table<float>(), make_table<double>()};
+
+}  // namespace fastconv
