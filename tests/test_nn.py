@@ -49,7 +49,43 @@ def make_3d() -> nn.Sequential:
     )
 
 
-NETWORKS = {"1d": (make_1d, (3, 12, 2)), "2d": (make_2d, (3, 7, 6, 2)), "3d": (make_3d, (3, 3, 4, 5, 2))}
+def make_enlarging() -> nn.Sequential:
+    return nn.Sequential(
+        nn.SeparableConv2d(2, 4, 3, stride=2, padding="same", multiplier=2, activation="gelu", seed=1, dtype="float64"),
+        nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect", activation="silu", seed=2, dtype="float64"),
+        nn.ConvTranspose2d(4, 4, 3, stride=2, padding=1, output_padding=1, groups=2, activation="hardswish",
+                           seed=3, dtype="float64"),
+        nn.ConvTranspose2d(4, 2, 2, stride=2, bias=False, activation="sigmoid", seed=4, dtype="float64"),
+        nn.GlobalAvgPool(),
+        nn.Linear(2, 3, activation="tanh", seed=5, dtype="float64"),
+    )  # fmt: skip
+
+
+def make_vocoder() -> nn.Sequential:
+    return nn.Sequential(
+        nn.ConvTranspose1d(2, 3, 4, stride=2, padding=1, activation="leaky_relu", seed=1, dtype="float64"),
+        nn.SeparableConv1d(3, 4, 3, padding="causal", bias=False, seed=2, dtype="float64"),
+        nn.GlobalAvgPool(),
+        nn.Linear(4, 3, seed=3, dtype="float64"),
+    )
+
+
+def make_volumes() -> nn.Sequential:
+    return nn.Sequential(
+        nn.ConvTranspose3d(2, 3, 2, stride=2, padding="same", seed=1, dtype="float64"),
+        nn.SeparableConv3d(3, 3, 2, padding_mode="circular", padding=1, activation="relu6", seed=2, dtype="float64"),
+        nn.GlobalAvgPool(),
+    )
+
+
+NETWORKS = {
+    "1d": (make_1d, (3, 12, 2)),
+    "2d": (make_2d, (3, 7, 6, 2)),
+    "3d": (make_3d, (3, 3, 4, 5, 2)),
+    "enlarging": (make_enlarging, (3, 6, 5, 2)),
+    "vocoder": (make_vocoder, (3, 5, 2)),
+    "volumes": (make_volumes, (3, 2, 2, 3, 2)),
+}
 
 
 def central_differences(function, array, step=1e-6):

@@ -3,6 +3,7 @@
 from fastconv.nn import initialize
 from fastconv.nn.activation import GELU, Hardswish, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Tanh
 from fastconv.nn.conv import Conv, Conv1d, Conv2d, Conv3d
+from fastconv.nn.conv_transpose import ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from fastconv.nn.dropout import Dropout
 from fastconv.nn.layer import Layer, Sequential
 from fastconv.nn.linear import Linear
@@ -19,6 +20,7 @@ from fastconv.nn.pool import (
     MaxPool2d,
     MaxPool3d,
 )
+from fastconv.nn.separable import SeparableConv, SeparableConv1d, SeparableConv2d, SeparableConv3d
 from fastconv.nn.shape import Flatten
 
 __all__ = [
@@ -31,6 +33,10 @@ __all__ = [
     "Conv1d",
     "Conv2d",
     "Conv3d",
+    "ConvTranspose",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "Dropout",
     "Flatten",
     "GlobalAvgPool",
@@ -45,6 +51,10 @@ __all__ = [
     "MaxPool3d",
     "ReLU",
     "ReLU6",
+    "SeparableConv",
+    "SeparableConv1d",
+    "SeparableConv2d",
+    "SeparableConv3d",
     "Sequential",
     "SiLU",
     "Sigmoid",
