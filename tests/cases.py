@@ -7,7 +7,7 @@ second panel or reduction block, a window without input, an axis of length one. 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import oracle
 
@@ -72,11 +72,6 @@ class PoolCase:
     @property
     def keywords(self):
         return {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "ceil_mode": self.ceil_mode}
-
-    @property
-    def undilated(self):
-        """The same without dilation, which averages don't have."""
-        return replace(self, dilation=1)
 
 
 CONV_1D = [
@@ -232,6 +227,10 @@ POOL = [
     PoolCase("2d_300_channels", (1, 4, 5, 300), (2, 3), stride=1),
     PoolCase("2d_asymmetric", (1, 6, 5, 3), 3, stride=2, padding=((0, 2), (1, 0))),
     PoolCase("2d_mixed_per_axis", (1, 11, 12, 5), (3, 2), stride=(2, 1), padding=(1, 0), dilation=(2, 3)),
+    PoolCase("2d_stride_2_dilation_4", (1, 13, 15, 17), (3, 4), stride=2, padding=3, dilation=(4, 2)),
+    PoolCase("2d_stride_6_dilation_4", (2, 23, 21, 8), 3, stride=(6, 4), padding=5, dilation=(4, 6)),
+    PoolCase("2d_stride_2_dilation_3_ceil", (1, 14, 15, 33), (2, 3), stride=2, padding=4, dilation=3, ceil_mode=True),
+    PoolCase("2d_padding_over_kernel", (2, 4, 5, 9), (2, 3), stride=1, padding=((5, 1), (0, 7))),
     PoolCase("2d_ceil", (1, 8, 11, 5), 3, stride=2, ceil_mode=True),
     PoolCase("2d_ceil_padded", (2, 7, 6, 3), (3, 2), stride=(2, 3), padding=1, ceil_mode=True),
     PoolCase("2d_windows_of_padding_alone", (1, 3, 2, 5), 2, stride=2, padding=4),
@@ -244,6 +243,7 @@ POOL = [
     PoolCase("3d_plain", (1, 4, 6, 5, 7), 2),
     PoolCase("3d_padded", (1, 5, 4, 6, 3), 3, stride=2, padding=1),
     PoolCase("3d_mixed_per_axis", (1, 5, 6, 7, 13), (1, 2, 3), stride=(1, 2, 2), padding=(0, 1, 1), dilation=(1, 2, 1)),
+    PoolCase("3d_dilated", (1, 6, 5, 7, 9), 2, stride=(1, 2, 3), padding=2, dilation=(3, 4, 2)),
     PoolCase("3d_ceil", (1, 5, 4, 6, 3), (2, 3, 2), stride=2, padding=(0, 1, 1), ceil_mode=True),
 ]
 

@@ -248,10 +248,10 @@ def max_pool_backward(grad_output, indices, input_shape):
     return grad_input.reshape(input_shape)
 
 
-def avg_pool(input, kernel_size, *, stride=None, padding=0, ceil_mode=False, **divisor):
+def avg_pool(input, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=False, **divisor):
     """Divided by the positions inside input and padding; or see `count_include_pad` and `divisor_override`."""
     input = np.asarray(input, np.float64)
-    sliding = Sliding(input.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
+    sliding = Sliding(input.shape, kernel_size, stride, padding, dilation, ceil_mode)
     output = np.zeros((input.shape[0], *sliding.output, input.shape[-1]))
     for position, window, count in _averages(sliding, **divisor):
         total = input[window].sum(axis=tuple(range(1, input.ndim - 1)))
@@ -259,8 +259,10 @@ def avg_pool(input, kernel_size, *, stride=None, padding=0, ceil_mode=False, **d
     return output
 
 
-def avg_pool_backward(grad_output, input_shape, kernel_size, *, stride=None, padding=0, ceil_mode=False, **divisor):
-    sliding = Sliding(input_shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
+def avg_pool_backward(
+    grad_output, input_shape, kernel_size, *, stride=None, padding=0, dilation=1, ceil_mode=False, **divisor
+):
+    sliding = Sliding(input_shape, kernel_size, stride, padding, dilation, ceil_mode)
     grad_output, grad_input = np.asarray(grad_output, np.float64), np.zeros(input_shape)
     for position, window, count in _averages(sliding, **divisor):
         arriving = grad_output[(slice(None), *position)]
@@ -275,11 +277,11 @@ def _averages(sliding, count_include_pad=True, divisor_override=None):
         inside, count = [], 1
         for axis, o in enumerate(position):
             (before, after), extent = sliding.pads[axis], sliding.spatial[axis]
-            start = o * sliding.stride[axis] - before
-            stop = min(start + sliding.kernel[axis], extent + after)
-            covered = [i for i in range(start, stop) if 0 <= i < extent]
-            inside.append(slice(covered[0], covered[-1] + 1) if covered else slice(0, 0))
-            count *= stop - start if count_include_pad else len(covered)
+            start, step = o * sliding.stride[axis] - before, sliding.dilation[axis]
+            met = [start + t * step for t in range(sliding.kernel[axis]) if start + t * step < extent + after]
+            covered = [i for i in met if 0 <= i < extent]
+            inside.append(slice(covered[0], covered[-1] + 1, step) if covered else slice(0, 0))
+            count *= len(met) if count_include_pad else len(covered)
         yield position, (slice(None), *inside), count if divisor_override is None else divisor_override
 
 

@@ -229,6 +229,6 @@ def test_kernel_objects_have_one_symbol_for_others_and_no_weak_one():
 
 
 def test_the_oracle_never_sees_the_package():
-    for helper in ("oracle", "oracle_elements", "cases", "problems", "exercise"):
+    for helper in ("oracle", "oracle_elements", "oracle_resample", "cases", "problems", "exercise"):
         text = Path(importlib.util.find_spec(helper).origin).read_text()
         assert not re.search(r"import fastconv|from fastconv", text), helper

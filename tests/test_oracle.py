@@ -190,6 +190,9 @@ def test_average_pooling_by_hand():
     # of 4 at -1, 2: the second covers 2..5, of which 5 is padding; a third would start at 5, in the padding: dropped
     assert_equal(oracle.avg_pool(x, 4, stride=3, padding=1, ceil_mode=True), image([3, 6]))
     assert_equal(oracle.avg_pool(x, 1, padding=1, count_include_pad=False), image([0, 2, 4, 6, 8, 10, 0]))
+    # two positions, 3 apart: (2 + 8) / 2, (4 + 10) / 2, and with zeros around: (0 6), (2 8), (4 10), (6 0)
+    assert_equal(oracle.avg_pool(x, 2, stride=1, dilation=3), image([5, 7]))
+    assert_equal(oracle.avg_pool(x, 2, stride=1, dilation=3, padding=1), image([3, 5, 7, 3]))
     back = oracle.avg_pool_backward(image([3, 6, 12]), x.shape, 3, stride=2, padding=1)
     assert_equal(back, image([1, 3, 2, 6, 4]))
 
@@ -203,7 +206,6 @@ def test_pooling_gradients_are_adjoint(case):
     seen = indices >= 0
     assert (output[seen] * g[seen]).sum() == (x * oracle.max_pool_backward(g, indices, x.shape)).sum()
     keywords = case.keywords
-    del keywords["dilation"]
     for options in ({}, {"count_include_pad": False}, {"divisor_override": 4}):
         average = oracle.avg_pool(x, case.kernel, **keywords, **options)
         g = numbers(INTEGERS, average.shape, np.float64)

@@ -21,10 +21,6 @@ def function(kind, case, suffix=""):
     return getattr(fc, f"{kind}_pool{case.rank}d{suffix}")
 
 
-def average_keywords(case):
-    return {name: value for name, value in case.keywords.items() if name != "dilation"}
-
-
 @functools.cache
 def maxima(case, kind, dtype):
     x = numbers(kind, case.input, dtype)
@@ -83,7 +79,7 @@ def test_a_window_of_padding_alone_is_minus_infinity_and_its_gradient_goes_nowhe
 @every_case
 @every_rule
 def test_averages_are_within_rounding(case, rule, dtype, isa):
-    x, keywords = numbers(GAUSSIAN, case.input, dtype), {**average_keywords(case), **rule}
+    x, keywords = numbers(GAUSSIAN, case.input, dtype), {**case.keywords, **rule}
     expected = oracle.avg_pool(x, case.kernel, **keywords)
     # all roundings together, those of the sum and that of the division, are no more than one per term of the sum
     terms = np.prod(oracle.per_axis(case.kernel, case.rank)) + 2
@@ -96,7 +92,7 @@ def test_averages_are_within_rounding(case, rule, dtype, isa):
 @every_case
 @every_rule
 def test_gradients_of_averages_are_within_rounding(case, rule, dtype, isa):
-    keywords = {**average_keywords(case), **rule}
+    keywords = {**case.keywords, **rule}
     shape = oracle.avg_pool(np.zeros(case.input), case.kernel, **keywords).shape
     grad_output = numbers(GAUSSIAN, shape, dtype)
     expected = oracle.avg_pool_backward(grad_output, case.input, case.kernel, **keywords)
@@ -111,7 +107,7 @@ def test_gradients_of_averages_are_within_rounding(case, rule, dtype, isa):
 
 @every_case
 def test_sums_of_integers_are_exact(case, dtype, isa):
-    x, keywords = numbers(INTEGERS, case.input, dtype), {**average_keywords(case), "divisor_override": 1}
+    x, keywords = numbers(INTEGERS, case.input, dtype), {**case.keywords, "divisor_override": 1}
     expected = oracle.avg_pool(x, case.kernel, **keywords)
     assert_equal(function("avg", case)(x, case.kernel, **keywords), expected, case, dtype, isa)
     grad = numbers(INTEGERS, expected.shape, dtype)
@@ -121,7 +117,7 @@ def test_sums_of_integers_are_exact(case, dtype, isa):
 
 @every_case
 def test_nan_and_infinity_reach_exactly_the_averages_that_see_them(case, isa):
-    x, keywords = numbers(GAUSSIAN, case.input, np.float32), average_keywords(case)
+    x, keywords = numbers(GAUSSIAN, case.input, np.float32), case.keywords
     clean = function("avg", case)(x, case.kernel, **keywords)
     for value in (np.nan, np.inf):
         if x.size:
@@ -133,7 +129,7 @@ def test_nan_and_infinity_reach_exactly_the_averages_that_see_them(case, isa):
 
 @every_case
 def test_bits_do_not_depend_on_the_number_of_threads(case, dtype):
-    x, keywords = numbers(GAUSSIAN, case.input, dtype), average_keywords(case)
+    x, keywords = numbers(GAUSSIAN, case.input, dtype), case.keywords
     results = []
     for threads in (1, 2, 3, 8):
         with fc.options(num_threads=threads):

@@ -7,5 +7,6 @@ PYBIND11_MODULE(_core, module) {
     fastconv::register_conv_transpose(module);
     fastconv::register_pool(module);
     fastconv::register_dense(module);
+    fastconv::register_resample(module);
     fastconv::register_elementwise(module);
 }

@@ -8,29 +8,48 @@
 namespace fastconv {
 namespace {
 
+// The maxima under a geometry's windows, and where they are if that is asked for; `compute` is the driver.
+template <class T, class Geometry, class Compute>
+py::object maxima(const std::string& operation, const py::array& input, const Geometry& geometry, bool batched,
+                  bool return_indices, const py::object& out, const Compute& compute) {
+    const Activation<T> source(operation, "input", input, geometry.rank, batched);
+    const Shape shape = without_batch(geometry.output_shape(), batched);
+    py::array_t<T> output = output_array<T>(operation, shape, out, {input});
+    py::object indices;
+    index_t* positions = nullptr;
+    if (return_indices) {
+        auto array = new_array<index_t>(operation, shape);
+        positions = array.mutable_data();
+        indices = std::move(array);
+    }
+    T* values = output.mutable_data();
+    {
+        const py::gil_scoped_release nogil;
+        compute(geometry, source.view(), values, positions);
+    }
+    if (!return_indices) return output;
+    return py::make_tuple(output, indices);
+}
+
 py::object max_forward(const py::array& input, const PoolWindow& window, bool return_indices, const py::object& out) {
     const std::string& operation = window.operation;
     return dispatch(operation, "input", input, [&](auto type) -> py::object {
         using T = decltype(type);
         bool batched;
         const PoolGeometry geometry(window, batched_shape(shape_of(input), window.rank, batched));
-        const Activation<T> source(operation, "input", input, window.rank, batched);
-        const Shape shape = without_batch(geometry.output_shape(), batched);
-        py::array_t<T> output = output_array<T>(operation, shape, out, {input});
-        py::object indices;
-        index_t* positions = nullptr;
-        if (return_indices) {
-            auto array = new_array<index_t>(operation, shape);
-            positions = array.mutable_data();
-            indices = std::move(array);
-        }
-        T* values = output.mutable_data();
-        {
-            const py::gil_scoped_release nogil;
-            max_pool_forward<T>(geometry, source.view(), values, positions);
-        }
-        if (!return_indices) return output;
-        return py::make_tuple(output, indices);
+        return maxima<T>(operation, input, geometry, batched, return_indices, out, max_pool_forward<T>);
+    });
+}
+
+py::object adaptive_forward(const std::string& operation, const py::array& input, const py::tuple& output_size,
+                            bool return_indices) {
+    return dispatch(operation, "input", input, [&](auto type) -> py::object {
+        using T = decltype(type);
+        bool batched;
+        const int rank = static_cast<int>(output_size.size());
+        const AdaptiveGeometry geometry(operation, shape_of(output_size),
+                                        batched_shape(shape_of(input), rank, batched));
+        return maxima<T>(operation, input, geometry, batched, return_indices, py::none(), adaptive_max_forward<T>);
     });
 }
 
@@ -43,6 +62,29 @@ py::array_t<index_t> contiguous_indices(const std::string& operation, const py::
     return py::array_t<index_t, py::array::c_style | kAligned>(indices);
 }
 
+// The gradient of maxima, sent to where they were; `compute` is the driver.
+template <class T, class Geometry, class Compute>
+py::array sent_to_maxima(const std::string& operation, const py::array& grad_output, const py::array& indices,
+                         const Geometry& geometry, const Shape& input_shape, bool batched, const Compute& compute) {
+    const Shape shape = without_batch(geometry.output_shape(), batched);
+    check_shape(operation, "grad_output", grad_output, shape);
+    check_shape(operation, "indices", indices, shape);
+    const auto positions = contiguous_indices(operation, indices);
+    const Contiguous<T> gradient(operation, "grad_output", grad_output);
+    auto grad_input = new_array<T>(operation, input_shape);
+    T* target = grad_input.mutable_data();
+    index_t invalid;
+    {
+        const py::gil_scoped_release nogil;
+        invalid = compute(geometry, gradient.data(), positions.data(), target);
+    }
+    if (invalid != -1) {
+        fail(operation, "indices must be between 0 and " + std::to_string(geometry.input_pixels() - 1) +
+                            ", or -1 for a window of padding alone, got " + std::to_string(invalid));
+    }
+    return grad_input;
+}
+
 py::array max_backward(const py::array& grad_output, const py::array& indices, const py::tuple& input_extents,
                        const PoolWindow& window) {
     const std::string& operation = window.operation;
@@ -51,23 +93,20 @@ py::array max_backward(const py::array& grad_output, const py::array& indices, c
         const Shape input_shape = shape_of(input_extents);
         bool batched;
         const PoolGeometry geometry(window, batched_shape(input_shape, window.rank, batched));
-        const Shape shape = without_batch(geometry.output_shape(), batched);
-        check_shape(operation, "grad_output", grad_output, shape);
-        check_shape(operation, "indices", indices, shape);
-        const auto positions = contiguous_indices(operation, indices);
-        const Contiguous<T> gradient(operation, "grad_output", grad_output);
-        auto grad_input = new_array<T>(operation, input_shape);
-        T* target = grad_input.mutable_data();
-        index_t invalid;
-        {
-            const py::gil_scoped_release nogil;
-            invalid = max_pool_backward<T>(geometry, gradient.data(), positions.data(), target);
-        }
-        if (invalid != -1) {
-            fail(operation, "indices must be between 0 and " + std::to_string(geometry.input_pixels() - 1) +
-                                ", or -1 for a window of padding alone, got " + std::to_string(invalid));
-        }
-        return grad_input;
+        return sent_to_maxima<T>(operation, grad_output, indices, geometry, input_shape, batched, max_pool_backward<T>);
+    });
+}
+
+py::array adaptive_backward(const std::string& operation, const py::array& grad_output, const py::array& indices,
+                            const py::tuple& input_extents, const py::tuple& output_size) {
+    return dispatch(operation, "grad_output", grad_output, [&](auto type) -> py::array {
+        using T = decltype(type);
+        const Shape input_shape = shape_of(input_extents);
+        bool batched;
+        const int rank = static_cast<int>(output_size.size());
+        const AdaptiveGeometry geometry(operation, shape_of(output_size), batched_shape(input_shape, rank, batched));
+        return sent_to_maxima<T>(operation, grad_output, indices, geometry, input_shape, batched,
+                                 adaptive_max_backward<T>);
     });
 }
 
@@ -128,6 +167,10 @@ void register_pool(py::module_& module) {
                py::arg("return_indices"), py::arg("out"));
     module.def("max_pool_backward", &max_backward, py::arg("grad_output").noconvert(), py::arg("indices").noconvert(),
                py::arg("input_shape"), py::arg("window"));
+    module.def("adaptive_max_forward", &adaptive_forward, py::arg("operation"), py::arg("input").noconvert(),
+               py::arg("output_size"), py::arg("return_indices"));
+    module.def("adaptive_max_backward", &adaptive_backward, py::arg("operation"), py::arg("grad_output").noconvert(),
+               py::arg("indices").noconvert(), py::arg("input_shape"), py::arg("output_size"));
     module.def("avg_pool_forward", &avg_forward, py::arg("input").noconvert(), py::arg("window"),
                py::arg("count_include_pad"), py::arg("divisor_override"), py::arg("out"));
     module.def("avg_pool_backward", &avg_backward, py::arg("grad_output").noconvert(), py::arg("input_shape"),

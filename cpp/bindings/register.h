@@ -11,6 +11,7 @@ void register_conv(pybind11::module_& module);
 void register_conv_transpose(pybind11::module_& module);
 void register_pool(pybind11::module_& module);
 void register_dense(pybind11::module_& module);
+void register_resample(pybind11::module_& module);
 void register_elementwise(pybind11::module_& module);
 
 }  // namespace fastconv

@@ -93,15 +93,14 @@ void derive_axes(const Sliding& sliding, const index_t* extents, const index_t* 
     }
 }
 
-void check_input_rank(const Sliding& sliding, const Shape& input) {
-    if (static_cast<int>(input.size()) != sliding.rank + 2) {
-        fail(sliding.operation, "input must have " + std::to_string(sliding.rank + 2) + " axes (batch, " +
-                                    std::to_string(sliding.rank) + " spatial, channels) or " +
-                                    std::to_string(sliding.rank + 1) + " without the batch, got shape " +
-                                    to_string(input));
+void check_input_rank(const std::string& operation, int rank, const Shape& input) {
+    if (static_cast<int>(input.size()) != rank + 2) {
+        fail(operation, "input must have " + std::to_string(rank + 2) + " axes (batch, " + std::to_string(rank) +
+                            " spatial, channels) or " + std::to_string(rank + 1) + " without the batch, got shape " +
+                            to_string(input));
     }
     for (const index_t extent : input)
-        if (extent < 0) fail(sliding.operation, "input must not have a negative extent, got shape " + to_string(input));
+        if (extent < 0) fail(operation, "input must not have a negative extent, got shape " + to_string(input));
 }
 
 Shape spatial_shape(const Window3d& window, index_t batch, index_t Axis::* extent, index_t channels) {
@@ -253,7 +252,7 @@ TransposedWindow::TransposedWindow(ConvWindow window, Shape padding)
 
 ConvGeometry::ConvGeometry(const Sliding& sliding, const Shape& input, const Shape& weight, index_t group_count)
     : groups(group_count) {
-    check_input_rank(sliding, input);
+    check_input_rank(sliding.operation, sliding.rank, input);
     check_weight_rank(sliding, weight, "in_channels // groups, out_channels");
     batch = input.front();
     in_channels = input.back();
@@ -272,7 +271,7 @@ ConvGeometry::ConvGeometry(const ConvWindow& window, const Shape& input, const S
 }
 
 ConvGeometry ConvGeometry::transposed(const TransposedWindow& window, const Shape& input, const Shape& weight) {
-    check_input_rank(window, input);
+    check_input_rank(window.operation, window.rank, input);
     check_weight_rank(window, weight, "out_channels // groups, in_channels");
     const index_t out = checked_size(window.operation, {weight[window.rank], window.groups});
     check_groups(window, window.groups, input.back(), out, weight);
@@ -296,13 +295,28 @@ Shape ConvGeometry::input_shape() const { return spatial_shape(*this, batch, &Ax
 Shape ConvGeometry::output_shape() const { return spatial_shape(*this, batch, &Axis::output, out_channels); }
 
 PoolGeometry::PoolGeometry(const PoolWindow& window, const Shape& input) {
-    check_input_rank(window, input);
+    check_input_rank(window.operation, window.rank, input);
     batch = input.front();
     channels = input.back();
     derive_axes(window, input.data() + 1, window.kernel.data(), "kernel_size", *this);
     checked_size(window.operation, output_shape());
 }
 
-Shape PoolGeometry::output_shape() const { return spatial_shape(*this, batch, &Axis::output, channels); }
+AdaptiveGeometry::AdaptiveGeometry(const std::string& operation, const Shape& output_size, const Shape& input) {
+    rank = static_cast<int>(output_size.size());
+    check_input_rank(operation, rank, input);
+    batch = input.front();
+    channels = input.back();
+    for (int i = 0; i < rank; ++i) {
+        Axis& axis = axes[static_cast<std::size_t>(kAxes - rank + i)];
+        axis.input = input[static_cast<std::size_t>(i) + 1];
+        axis.output = output_size[static_cast<std::size_t>(i)];
+        check_range(operation, "output_size", axis.output, 0);
+        check_range(operation, "the extent of an axis", axis.input, axis.output == 0 ? 0 : 1);
+    }
+    checked_size(operation, output_shape());
+}
+
+Shape PooledShape::output_shape() const { return spatial_shape(*this, batch, &Axis::output, channels); }
 
 }  // namespace fastconv

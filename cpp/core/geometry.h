@@ -109,12 +109,21 @@ struct ConvGeometry : Window3d {
     Shape output_shape() const;
 };
 
-struct PoolGeometry : Window3d {
-    PoolGeometry(const PoolWindow& window, const Shape& input);
-
+// A pooling, whatever its windows are: which pixels there are, and how many values of each.
+struct PooledShape : Window3d {
     index_t batch, channels;
 
     Shape output_shape() const;
+};
+
+struct PoolGeometry : PooledShape {
+    PoolGeometry(const PoolWindow& window, const Shape& input);
+};
+
+// Windows that follow from the number of outputs: along an axis, output q meets the positions from
+// floor(q * input / output) up to ceil((q + 1) * input / output). Kernel, stride and padding have no meaning.
+struct AdaptiveGeometry : PooledShape {
+    AdaptiveGeometry(const std::string& operation, const Shape& output_size, const Shape& input);
 };
 
 }  // namespace fastconv

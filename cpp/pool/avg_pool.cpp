@@ -39,6 +39,29 @@ class LineScales {
     std::array<T, kMostTargets> scales_;
 };
 
+// Factors of the outputs of an axis, so that those that a position of the input meets, `step` apart, are neighbours.
+template <class T>
+class AxisFactors {
+  public:
+    AxisFactors(const Divisor& divisor, const Axis& axis, index_t step) : step_(step) {
+        first_.push_back(0);
+        for (index_t residue = 0; residue < std::min(step, axis.output); ++residue) {
+            for (index_t q = residue; q < axis.output; q += step)
+                factors_.push_back(inverse<T>(divisor, counted(divisor, axis, q)));
+            first_.push_back(static_cast<index_t>(factors_.size()));
+        }
+    }
+
+    const T* from(index_t output) const {
+        return factors_.data() + first_[static_cast<std::size_t>(output % step_)] + output / step_;
+    }
+
+  private:
+    index_t step_;
+    std::vector<index_t> first_;
+    std::vector<T> factors_;
+};
+
 double average_work(const PoolGeometry& g) {
     double taps = 1;
     for (const Axis& axis : g.axes) taps *= static_cast<double>(std::min(axis.kernel, axis.input));
@@ -89,22 +112,20 @@ void avg_pool_backward(const PoolGeometry& g, const Divisor& divisor, const T* g
 
     const std::optional<T> scale = common_scale<T>(g, divisor);
     std::vector<T> same(kMostTargets, scale.value_or(T(0)));
-    // Otherwise the factors of the windows, as products of one for each axis.
-    std::array<std::vector<T>, kAxes> factors;
-    for (std::size_t i = 0; i < kAxes && !scale; ++i) {
-        for (index_t q = 0; q < g.axes[i].output; ++q)
-            factors[i].push_back(inverse<T>(divisor, counted(divisor, g.axes[i], q)));
-    }
+    // Otherwise the factors of the windows, as products of one for each axis. A kernel counts lines, and pixels by
+    // their place.
+    const std::array<index_t, kAxes> steps{output_step(d), output_step(h), output_step(w)};
+    const AxisFactors<T> depth(divisor, d, steps[0]), height(divisor, h, steps[1]), width(divisor, w, 1);
     for_each_line(grid, span_of, [&](const WindowLine& at, int worker) {
-        PoolLine<T> line = pool_line(at, grad_output, source.batch_stride, source.strides, {1, 1, 1});
-        fetch_next(at, grad_output, source.batch_stride, source.strides);
+        PoolLine<T> line = pool_line(at, grad_output, source.batch_stride, source.strides, steps);
+        if (steps[1] == 1) fetch_next(at, grad_output, source.batch_stride, source.strides);
         line.target = targets.begin(at, worker);
         line.target_step = g.channels;
         if (scale) {
             kernels<T>().average_line(line, same.data());
         } else {
-            kernels<T>().weighted_line(line, {factors[0].data() + at.lines[0].first,
-                                              factors[1].data() + at.lines[1].first, factors[2].data()});
+            kernels<T>().weighted_line(line,
+                                       {depth.from(at.lines[0].first), height.from(at.lines[1].first), width.from(0)});
         }
         targets.finish(at, worker);
     });

@@ -6,11 +6,29 @@
 namespace fastconv {
 namespace {
 
-double max_work(const PoolGeometry& g) {
-    double taps = 1;
-    for (const Axis& axis : g.axes) taps *= static_cast<double>(std::min(axis.kernel, axis.input));
+double max_work(const PooledShape& g, double taps) {
     const auto inputs = static_cast<double>(g.input_pixels()), outputs = static_cast<double>(g.output_pixels());
     return static_cast<double>(g.batch * g.channels) * (inputs + outputs * (1 + 2 * taps));
+}
+
+double taps_inside(const PoolGeometry& g) {
+    double taps = 1;
+    for (const Axis& axis : g.axes) taps *= static_cast<double>(std::min(axis.kernel, axis.input));
+    return taps;
+}
+
+double taps_inside(const AdaptiveGeometry& g) {
+    double taps = 1;
+    for (const Axis& axis : g.axes) taps *= 1 + static_cast<double>(axis.input) / std::max(1.0 * axis.output, 1.0);
+    return taps;
+}
+
+auto input_spans(const PoolGeometry& g) {
+    return [&g](std::size_t axis, index_t q) { return input_span(g.axes[axis], q); };
+}
+
+auto input_spans(const AdaptiveGeometry& g) {
+    return [&g](std::size_t axis, index_t q) { return adaptive_span(g.axes[axis], q); };
 }
 
 // --- The gradient, scattered: any windows, any indices ------------------------------------------------------
@@ -55,8 +73,9 @@ class Plane {
     index_t zeroed_ = 0;
 };
 
-template <class T>
-index_t scatter(const PoolGeometry& g, const T* grad_output, const index_t* indices, T* grad_input) {
+template <class T, class Geometry>
+index_t scatter(const Geometry& g, const T* grad_output, const index_t* indices, T* grad_input) {
+    const auto span_of = input_spans(g);
     const Axis &d = g.axes[0], &h = g.axes[1], &w = g.axes[2];
     const index_t plane = g.input_pixels(), windows = g.output_pixels();
     constexpr index_t kLeastChannels = 16;  // a line of cache
@@ -72,7 +91,7 @@ index_t scatter(const PoolGeometry& g, const T* grad_output, const index_t* indi
         Plane<T> target(grad_input + image * plane * g.channels + channel, plane, g.channels,
                         std::min(part, g.channels - channel));
         for (index_t line = 0; line < d.output * h.output; ++line) {
-            const Span depths = input_span(d, line / h.output), heights = input_span(h, line % h.output);
+            const Span depths = span_of(0, line / h.output), heights = span_of(1, line % h.output);
             if (depths.count * heights.count != 0) {
                 const index_t last_depth = depths.first + (depths.count - 1) * d.dilation;
                 const index_t last_height = heights.first + (heights.count - 1) * h.dilation;
@@ -206,7 +225,7 @@ class Maxima {
 template <class T>
 bool gather(const PoolGeometry& g, const T* grad_output, const index_t* indices, T* grad_input) {
     const Axis &d = g.axes[0], &h = g.axes[1], &w = g.axes[2];
-    const LineGrid grid(g.batch, {d.input, h.input, w.input}, g.channels, sizeof(T), max_work(g));
+    const LineGrid grid(g.batch, {d.input, h.input, w.input}, g.channels, sizeof(T), max_work(g, taps_inside(g)));
     const Targets<T> targets(grid, grad_input);
     Maxima<T> maxima(g, grid, indices);
     const auto source = contiguous_view(grad_output, {d.output, h.output, w.output}, g.channels);
@@ -230,16 +249,13 @@ bool gather(const PoolGeometry& g, const T* grad_output, const index_t* indices,
     return fits && unmatched == 0;
 }
 
-}  // namespace
-
-template <class T>
-void max_pool_forward(const PoolGeometry& g, const TensorView<const T>& input, T* output, index_t* indices) {
+template <class T, class Geometry>
+void maxima_of_windows(const Geometry& g, const TensorView<const T>& input, T* output, index_t* indices) {
     const Axis &d = g.axes[0], &h = g.axes[1], &w = g.axes[2];
-    const LineGrid grid(g.batch, {d.output, h.output, w.output}, g.channels, sizeof(T), max_work(g));
+    const LineGrid grid(g.batch, {d.output, h.output, w.output}, g.channels, sizeof(T), max_work(g, taps_inside(g)));
     const Targets<T> targets(grid, output);
     const Targets<index_t> places(grid, indices);
-    const auto span_of = [&](std::size_t axis, index_t q) { return input_span(g.axes[axis], q); };
-    for_each_line(grid, span_of, [&](const WindowLine& at, int worker) {
+    for_each_line(grid, input_spans(g), [&](const WindowLine& at, int worker) {
         PoolLine<T> line =
             pool_line(at, input.data, input.batch_stride, input.strides, {d.dilation, h.dilation, w.dilation});
         if (h.dilation == 1) fetch_next(at, input.data, input.batch_stride, input.strides);
@@ -256,12 +272,33 @@ void max_pool_forward(const PoolGeometry& g, const TensorView<const T>& input, T
     });
 }
 
+}  // namespace
+
+template <class T>
+void max_pool_forward(const PoolGeometry& g, const TensorView<const T>& input, T* output, index_t* indices) {
+    maxima_of_windows(g, input, output, indices);
+}
+
+template <class T>
+void adaptive_max_forward(const AdaptiveGeometry& g, const TensorView<const T>& input, T* output, index_t* indices) {
+    maxima_of_windows(g, input, output, indices);
+}
+
 template <class T>
 index_t max_pool_backward(const PoolGeometry& g, const T* grad_output, const index_t* indices, T* grad_input) {
     if (gathers<T>(g) && gather(g, grad_output, indices, grad_input)) return -1;
     return scatter(g, grad_output, indices, grad_input);
 }
 
+template <class T>
+index_t adaptive_max_backward(const AdaptiveGeometry& g, const T* grad_output, const index_t* indices, T* grad_input) {
+    return scatter(g, grad_output, indices, grad_input);
+}
+
+template void adaptive_max_forward(const AdaptiveGeometry&, const TensorView<const float>&, float*, index_t*);
+template void adaptive_max_forward(const AdaptiveGeometry&, const TensorView<const double>&, double*, index_t*);
+template index_t adaptive_max_backward(const AdaptiveGeometry&, const float*, const index_t*, float*);
+template index_t adaptive_max_backward(const AdaptiveGeometry&, const double*, const index_t*, double*);
 template void max_pool_forward(const PoolGeometry&, const TensorView<const float>&, float*, index_t*);
 template void max_pool_forward(const PoolGeometry&, const TensorView<const double>&, double*, index_t*);
 template index_t max_pool_backward(const PoolGeometry&, const float*, const index_t*, float*);

@@ -16,6 +16,15 @@ void max_pool_forward(const PoolGeometry& geometry, const TensorView<const T>& i
 template <class T>
 index_t max_pool_backward(const PoolGeometry& geometry, const T* grad_output, const index_t* indices, T* grad_input);
 
+// The same where the number of outputs says what the windows are.
+template <class T>
+void adaptive_max_forward(const AdaptiveGeometry& geometry, const TensorView<const T>& input, T* output,
+                          index_t* indices);
+
+template <class T>
+index_t adaptive_max_backward(const AdaptiveGeometry& geometry, const T* grad_output, const index_t* indices,
+                              T* grad_input);
+
 // What an average is divided by: the positions of the window that lie inside the input, or inside the
 // padded input, or a number that the caller gives.
 struct Divisor {

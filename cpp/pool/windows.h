@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <numeric>
 #include <vector>
 
 #include "core/arithmetic.h"
@@ -27,13 +28,37 @@ inline Span span_between(const Axis& axis, index_t q, index_t low, index_t high)
 
 inline Span input_span(const Axis& axis, index_t q) { return span_between(axis, q, 0, axis.input); }
 
-// The outputs whose windows hold position p of the input, for windows without dilation.
+// How far apart the outputs are whose windows hold the same position of the input.
+inline index_t output_step(const Axis& axis) { return axis.dilation / std::gcd(axis.stride, axis.dilation); }
+
+// The outputs, output_step() apart, whose windows hold position p of the input.
 inline Span output_span(const Axis& axis, index_t p) {
     const index_t reach = p + axis.pad_before;  // from the start of window 0
-    const index_t first = reach < axis.kernel ? 0 : (reach - axis.kernel) / axis.stride + 1;
-    const index_t last = std::min(reach / axis.stride + 1, axis.output);
-    if (last <= first) return {0, 0};
-    return {first, last - first};
+    if (axis.dilation == 1) {
+        const index_t first = reach < axis.kernel ? 0 : (reach - axis.kernel) / axis.stride + 1;
+        const index_t last = std::min(reach / axis.stride + 1, axis.output);
+        if (last <= first) return {0, 0};
+        return {first, last - first};
+    }
+    // Every tap_step-th tap meets p from some output, the more distant a tap, the lower its output.
+    const index_t step = output_step(axis), tap_step = step * axis.stride / axis.dilation;
+    for (index_t tap = 0; tap < std::min(tap_step, axis.kernel); ++tap) {
+        const index_t start = reach - tap * axis.dilation;
+        if (start < 0) break;
+        if (start % axis.stride != 0) continue;
+        const index_t highest = start / axis.stride;
+        const index_t skipped = highest < axis.output ? 0 : ceil_div(highest - axis.output + 1, step);
+        const index_t taken = std::min(ceil_div(axis.kernel - tap, tap_step) - 1, highest / step);
+        if (taken < skipped) break;
+        return {highest - taken * step, taken - skipped + 1};
+    }
+    return {0, 0};
+}
+
+// What adaptive pooling's output q meets.
+inline Span adaptive_span(const Axis& axis, index_t q) {
+    const index_t first = q * axis.input / axis.output;
+    return {first, ceil_div((q + 1) * axis.input, axis.output) - first};
 }
 
 // A piece of a line of targets.

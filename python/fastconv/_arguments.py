@@ -47,6 +47,17 @@ def array(operation: str, name: str, value: object, dtype: str = "np.float32") -
     return converted
 
 
+def floats(operation: str, name: str, value: object) -> Array:
+    """Return the argument as an array of floats of one of the two kinds that the core computes in."""
+    result = array(operation, name, value)
+    if result.dtype not in (np.float32, np.float64):
+        raise TypeError(
+            f"{operation}: {name} must be float32 or float64, got {result.dtype}; "
+            f"convert it with {name}.astype(np.float32)"
+        )
+    return result
+
+
 def output(operation: str, value: object) -> Array | None:
     """Return the array to fill, or None."""
     if value is not None and not isinstance(value, np.ndarray):
@@ -101,18 +112,23 @@ def _pads(operation: str, padding: object, rank: int) -> tuple[str, tuple[int, .
         if not padding:
             raise ValueError(f"{operation}: padding must not be an empty string")
         return padding, none, none
-    if isinstance(padding, Iterable):
-        entries = tuple(padding)
+    pairs = border(operation, "padding", padding, rank)
+    return "", tuple(before for before, _ in pairs), tuple(after for _, after in pairs)
+
+
+def border(operation: str, name: str, value: object, rank: int) -> list[tuple[int, int]]:
+    """Return one (before, after) pair per axis, from one int, one per axis or one pair per axis."""
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        entries = tuple(value)
         if entries and all(isinstance(entry, Iterable) and not isinstance(entry, str) for entry in entries):
-            pairs = [per_axis(operation, "padding", entry, 2) for entry in entries]
-            if len(pairs) != rank:
+            if len(entries) != rank:
                 raise ValueError(
-                    f"{operation}: padding must have one (before, after) pair per axis, {rank} in all, got {padding!r}"
+                    f"{operation}: {name} must have one (before, after) pair per axis, {rank} in all, got {value!r}"
                 )
-            return "", tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
-        padding = entries
-    pads = per_axis(operation, "padding", padding, rank)
-    return "", pads, pads
+            pairs = [per_axis(operation, name, entry, 2) for entry in entries]
+            return [(before, after) for before, after in pairs]
+        value = entries
+    return [(extent, extent) for extent in per_axis(operation, name, value, rank)]
 
 
 def _slide(

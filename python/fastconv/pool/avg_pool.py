@@ -1,7 +1,7 @@
 """Average pooling in one, two and three dimensions, and its gradient.
 
-The number of outputs along an axis is ``(input + pads - kernel) // stride + 1``; with ``ceil_mode`` the
-division rounds up, except that a window that would start in the far padding is dropped.
+The number of outputs along an axis is ``(input + pads - dilation * (kernel - 1) - 1) // stride + 1``; with
+``ceil_mode`` the division rounds up, except that a window that would start in the far padding is dropped.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from numpy import ndarray
 
 from fastconv import _arguments, _core
 from fastconv._arguments import Array, Padding, Size
+from fastconv._half import accepts_half
 
 
+@accepts_half
 def _avg_forward(
     operation: str,
     rank: int,
@@ -19,6 +21,7 @@ def _avg_forward(
     kernel_size: object,
     stride: object,
     padding: object,
+    dilation: object,
     ceil_mode: bool,
     count_include_pad: bool,
     divisor_override: int | None,
@@ -26,13 +29,16 @@ def _avg_forward(
 ) -> Array:
     return _core.avg_pool_forward(
         input if type(input) is ndarray else _arguments.array(operation, "input", input),
-        _arguments.pool_window(operation, rank, kernel_size, stride, padding, 1, "ceil" if ceil_mode else "floor"),
+        _arguments.pool_window(
+            operation, rank, kernel_size, stride, padding, dilation, "ceil" if ceil_mode else "floor"
+        ),
         bool(count_include_pad),
         None if divisor_override is None else _arguments.integer(operation, "divisor_override", divisor_override),
         None if out is None else _arguments.output(operation, out),
     )
 
 
+@accepts_half
 def _avg_backward(
     operation: str,
     rank: int,
@@ -41,6 +47,7 @@ def _avg_backward(
     kernel_size: object,
     stride: object,
     padding: object,
+    dilation: object,
     ceil_mode: bool,
     count_include_pad: bool,
     divisor_override: int | None,
@@ -48,7 +55,9 @@ def _avg_backward(
     return _core.avg_pool_backward(
         grad_output if type(grad_output) is ndarray else _arguments.array(operation, "grad_output", grad_output),
         _arguments.shape(operation, input_shape),
-        _arguments.pool_window(operation, rank, kernel_size, stride, padding, 1, "ceil" if ceil_mode else "floor"),
+        _arguments.pool_window(
+            operation, rank, kernel_size, stride, padding, dilation, "ceil" if ceil_mode else "floor"
+        ),
         bool(count_include_pad),
         None if divisor_override is None else _arguments.integer(operation, "divisor_override", divisor_override),
     )
@@ -60,6 +69,7 @@ def avg_pool2d(
     *,
     stride: Size | None = None,
     padding: Padding = 0,
+    dilation: Size = 1,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
@@ -69,11 +79,12 @@ def avg_pool2d(
 
     Parameters
     ----------
-    input : (N, H, W, C) or (H, W, C) array of float32 or float64
-    kernel_size, stride, padding, ceil_mode, out
+    input : (N, H, W, C) or (H, W, C) array of float32 or float64, or float16 or bfloat16
+    kernel_size, stride, padding, dilation, ceil_mode, out
         As in `max_pool2d`; padding counts as zero.
     count_include_pad : bool
-        Whether positions in the padding count in the divisor.
+        Whether positions of the window in the padding count in the divisor; those beyond, which ``ceil_mode`` lets
+        a window reach, never do.
     divisor_override : int, optional
         Divide by this number instead.
 
@@ -94,6 +105,7 @@ def avg_pool2d(
         kernel_size,
         stride,
         padding,
+        dilation,
         ceil_mode,
         count_include_pad,
         divisor_override,
@@ -108,6 +120,7 @@ def avg_pool2d_backward(
     *,
     stride: Size | None = None,
     padding: Padding = 0,
+    dilation: Size = 1,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
@@ -118,7 +131,7 @@ def avg_pool2d_backward(
     ----------
     grad_output : (N, H_out, W_out, C) array of float32 or float64
     input_shape : shape of the input, channels last
-    kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    kernel_size, stride, padding, dilation, ceil_mode, count_include_pad, divisor_override
         As in the forward call.
 
     Returns
@@ -139,6 +152,7 @@ def avg_pool2d_backward(
         kernel_size,
         stride,
         padding,
+        dilation,
         ceil_mode,
         count_include_pad,
         divisor_override,
@@ -151,6 +165,7 @@ def avg_pool1d(
     *,
     stride: Size | None = None,
     padding: Padding = 0,
+    dilation: Size = 1,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
@@ -161,7 +176,7 @@ def avg_pool1d(
     Parameters
     ----------
     input : (N, L, C) or (L, C) array of float32 or float64
-    kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, out
+    kernel_size, stride, padding, dilation, ceil_mode, count_include_pad, divisor_override, out
         As in `avg_pool2d`, with one axis.
 
     Returns
@@ -181,6 +196,7 @@ def avg_pool1d(
         kernel_size,
         stride,
         padding,
+        dilation,
         ceil_mode,
         count_include_pad,
         divisor_override,
@@ -195,6 +211,7 @@ def avg_pool1d_backward(
     *,
     stride: Size | None = None,
     padding: Padding = 0,
+    dilation: Size = 1,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
@@ -205,7 +222,7 @@ def avg_pool1d_backward(
     ----------
     grad_output : (N, L_out, C) array of float32 or float64
     input_shape : shape of the input, channels last
-    kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    kernel_size, stride, padding, dilation, ceil_mode, count_include_pad, divisor_override
         As in the forward call.
 
     Returns
@@ -226,6 +243,7 @@ def avg_pool1d_backward(
         kernel_size,
         stride,
         padding,
+        dilation,
         ceil_mode,
         count_include_pad,
         divisor_override,
@@ -238,6 +256,7 @@ def avg_pool3d(
     *,
     stride: Size | None = None,
     padding: Padding = 0,
+    dilation: Size = 1,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
@@ -248,7 +267,7 @@ def avg_pool3d(
     Parameters
     ----------
     input : (N, D, H, W, C) or (D, H, W, C) array of float32 or float64
-    kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, out
+    kernel_size, stride, padding, dilation, ceil_mode, count_include_pad, divisor_override, out
         As in `avg_pool2d`, with three axes.
 
     Returns
@@ -268,6 +287,7 @@ def avg_pool3d(
         kernel_size,
         stride,
         padding,
+        dilation,
         ceil_mode,
         count_include_pad,
         divisor_override,
@@ -282,6 +302,7 @@ def avg_pool3d_backward(
     *,
     stride: Size | None = None,
     padding: Padding = 0,
+    dilation: Size = 1,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
@@ -292,7 +313,7 @@ def avg_pool3d_backward(
     ----------
     grad_output : (N, D_out, H_out, W_out, C) array of float32 or float64
     input_shape : shape of the input, channels last
-    kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    kernel_size, stride, padding, dilation, ceil_mode, count_include_pad, divisor_override
         As in the forward call.
 
     Returns
@@ -313,6 +334,7 @@ def avg_pool3d_backward(
         kernel_size,
         stride,
         padding,
+        dilation,
         ceil_mode,
         count_include_pad,
         divisor_override,

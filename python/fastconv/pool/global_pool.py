@@ -11,6 +11,8 @@ from typing import Any
 
 from fastconv import _arguments, _core
 from fastconv._arguments import Array
+from fastconv._half import accepts_half
+from fastconv.pool import _bytes
 
 
 def global_avg_pool(input: Array) -> Array:
@@ -34,15 +36,7 @@ def global_avg_pool(input: Array) -> Array:
     >>> fc.global_avg_pool(np.arange(4.0).reshape(1, 2, 2, 1))
     array([[1.5]])
     """
-    source = _arguments.array("global_avg_pool", "input", input)
-    kernel = _spatial("global_avg_pool", source.shape)
-    if not source.flags.c_contiguous:
-        planes = source.transpose(0, -1, *range(1, source.ndim - 1))
-        if planes.flags.c_contiguous and planes.size:  # channels first: a plane is a row of a matrix
-            averages: Array = _core.average_rows(planes.reshape(-1, math.prod(kernel))).reshape(planes.shape[:2])
-            return averages
-    pooled = _core.avg_pool_forward(source, _window("global_avg_pool", kernel), True, None, None)
-    return pooled.reshape(source.shape[0], source.shape[-1])
+    return _average(input)
 
 
 def global_avg_pool_backward(grad_output: Array, input_shape: tuple[int, ...]) -> Array:
@@ -63,11 +57,7 @@ def global_avg_pool_backward(grad_output: Array, input_shape: tuple[int, ...]) -
     >>> fc.global_avg_pool_backward(np.array([[4.0]]), (1, 2, 2, 1)).ravel()
     array([1., 1., 1., 1.])
     """
-    name = "global_avg_pool_backward"
-    input_shape = _arguments.shape(name, input_shape)
-    kernel = _spatial(name, input_shape)
-    gradient = _expand(name, "grad_output", grad_output, input_shape)
-    return _core.avg_pool_backward(gradient, input_shape, _window(name, kernel), True, None)
+    return _spread(grad_output, input_shape)
 
 
 def global_max_pool(input: Array, *, return_indices: bool = False) -> Any:
@@ -90,13 +80,7 @@ def global_max_pool(input: Array, *, return_indices: bool = False) -> Any:
     >>> fc.global_max_pool(np.array([3.0, 9.0, 1.0]).reshape(1, 3, 1), return_indices=True)
     (array([[9.]]), array([[1]]))
     """
-    source = _arguments.array("global_max_pool", "input", input)
-    kernel = _spatial("global_max_pool", source.shape)
-    flat = source.shape[0], source.shape[-1]
-    pooled = _core.max_pool_forward(source, _window("global_max_pool", kernel), bool(return_indices), None)
-    if return_indices:
-        return pooled[0].reshape(flat), pooled[1].reshape(flat)
-    return pooled.reshape(flat)
+    return _maximum(input, bool(return_indices))
 
 
 def global_max_pool_backward(grad_output: Array, indices: Array, input_shape: tuple[int, ...]) -> Array:
@@ -119,6 +103,49 @@ def global_max_pool_backward(grad_output: Array, indices: Array, input_shape: tu
     >>> fc.global_max_pool_backward(np.array([[2.0]]), np.array([[1]]), (1, 3, 1)).ravel()
     array([0., 2., 0.])
     """
+    return _send(grad_output, indices, input_shape)
+
+
+@accepts_half
+def _average(input: object) -> Array:
+    source = _arguments.array("global_avg_pool", "input", input)
+    kernel = _spatial("global_avg_pool", source.shape)
+    if not source.flags.c_contiguous:
+        planes = source.transpose(0, -1, *range(1, source.ndim - 1))
+        if planes.flags.c_contiguous and planes.size:  # channels first: a plane is a row of a matrix
+            averages: Array = _core.average_rows(planes.reshape(-1, math.prod(kernel))).reshape(planes.shape[:2])
+            return averages
+    pooled = _core.avg_pool_forward(source, _window("global_avg_pool", kernel), True, None, None)
+    return pooled.reshape(source.shape[0], source.shape[-1])
+
+
+@accepts_half
+def _spread(grad_output: object, input_shape: tuple[int, ...]) -> Array:
+    name = "global_avg_pool_backward"
+    input_shape = _arguments.shape(name, input_shape)
+    kernel = _spatial(name, input_shape)
+    gradient = _expand(name, "grad_output", grad_output, input_shape)
+    return _core.avg_pool_backward(gradient, input_shape, _window(name, kernel), True, None)
+
+
+@accepts_half
+def _maximum(input: object, return_indices: bool) -> Any:
+    source = _arguments.array("global_max_pool", "input", input)
+    window = _window("global_max_pool", _spatial("global_max_pool", source.shape))
+    flat = source.shape[0], source.shape[-1]
+    if _bytes.are_bytes(source):
+        pooled = _bytes.maxima(
+            "global_max_pool", source, None, lambda wide, out: _core.max_pool_forward(wide, window, return_indices, out)
+        )
+    else:
+        pooled = _core.max_pool_forward(source, window, return_indices, None)
+    if return_indices:
+        return pooled[0].reshape(flat), pooled[1].reshape(flat)
+    return pooled.reshape(flat)
+
+
+@accepts_half
+def _send(grad_output: object, indices: object, input_shape: tuple[int, ...]) -> Array:
     name = "global_max_pool_backward"
     input_shape = _arguments.shape(name, input_shape)
     kernel = _spatial(name, input_shape)

@@ -12,8 +12,11 @@ from numpy import ndarray
 
 from fastconv import _arguments, _core
 from fastconv._arguments import Array, Padding, Size
+from fastconv._half import accepts_half
+from fastconv.pool import _bytes
 
 
+@accepts_half
 def _max_forward(
     operation: str,
     rank: int,
@@ -26,16 +29,25 @@ def _max_forward(
     return_indices: bool,
     out: Array | None,
 ) -> Any:
-    return _core.max_pool_forward(
-        input if type(input) is ndarray else _arguments.array(operation, "input", input),
-        _arguments.pool_window(
-            operation, rank, kernel_size, stride, padding, dilation, "ceil" if ceil_mode else "floor"
-        ),
-        bool(return_indices),
-        None if out is None else _arguments.output(operation, out),
+    source = input if type(input) is ndarray else _arguments.array(operation, "input", input)
+    window = _arguments.pool_window(
+        operation, rank, kernel_size, stride, padding, dilation, "ceil" if ceil_mode else "floor"
+    )
+    target = None if out is None else _arguments.output(operation, out)
+    try:
+        return _core.max_pool_forward(source, window, bool(return_indices), target)
+    except TypeError:
+        if not _bytes.are_bytes(source):
+            raise
+    return _bytes.maxima(
+        operation,
+        source,
+        target,
+        lambda wide, filled: _core.max_pool_forward(wide, window, bool(return_indices), filled),
     )
 
 
+@accepts_half
 def _max_backward(
     operation: str,
     rank: int,
@@ -74,12 +86,13 @@ def max_pool2d(
     Parameters
     ----------
     input : (N, H, W, C) or (H, W, C) array of float32 or float64
-        Channels last, any strides.
+        Channels last, any strides. Also float16 and bfloat16 (see docs/differences.md), uint8 and int8.
     kernel_size : int or one per axis
     stride : int or one per axis, optional
         The kernel size where not given: windows side by side.
     padding : int, one int or (before, after) pair per axis, "valid", "same", "same_lower" or "full"
-        Padding never wins: it counts as minus infinity.
+        Padding never wins: it counts as minus infinity (the lowest number there is, for uint8 and int8). There may
+        be any amount of it, more than half the kernel included.
     dilation : int or one per axis
         Distance of neighbouring positions inside a window.
     ceil_mode : bool
@@ -101,7 +114,7 @@ def max_pool2d(
     ValueError
         Shapes that don't fit, values out of range.
     TypeError
-        A dtype other than float32 or float64.
+        Another dtype.
 
     Examples
     --------
