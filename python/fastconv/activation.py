@@ -6,6 +6,7 @@ import math
 
 from fastconv import _arguments, _core
 from fastconv._arguments import Array
+from fastconv._half import accepts_half
 
 
 def relu(input: Array, *, out: Array | None = None) -> Array:
@@ -13,7 +14,7 @@ def relu(input: Array, *, out: Array | None = None) -> Array:
 
     Parameters
     ----------
-    input : array of float32 or float64, any shape
+    input : array of float32 or float64, or float16 or bfloat16, any shape
     out : C-contiguous array of the same shape and dtype, optional
         Filled and returned; ``out=input`` works in place.
 
@@ -282,10 +283,12 @@ def gelu_backward(grad_output: Array, input: Array) -> Array:
     return _backward("gelu", grad_output, input)
 
 
+@accepts_half
 def _forward(name: str, input: Array, out: Array | None, slope: float = 0.01) -> Array:
     return _core.activation_forward(name, _arguments.array(name, "input", input), _arguments.output(name, out), slope)
 
 
+@accepts_half
 def _backward(name: str, grad_output: Array, saved: Array, slope: float = 0.01) -> Array:
     operation, what = f"{name}_backward", "input" if _core.gradient_needs_input(name) else "output"
     return _core.activation_backward(

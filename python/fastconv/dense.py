@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from fastconv import _arguments, _core
 from fastconv._arguments import Activation, Array
+from fastconv._half import accepts_half
 
 
 class LinearGradients(NamedTuple):
@@ -29,7 +30,7 @@ def linear(
 
     Parameters
     ----------
-    input : (..., in_features) array of float32 or float64
+    input : (..., in_features) array of float32 or float64, or float16 or bfloat16
     weight : (in_features, out_features) array, dtype of the input
         As in Keras; PyTorch's weight is the transpose of it.
     bias : (out_features,) array, optional
@@ -48,7 +49,7 @@ def linear(
     ValueError
         Shapes that don't fit.
     TypeError
-        A dtype other than float32 or float64, or a mix of both.
+        Another dtype, or a mix of them.
 
     Notes
     -----
@@ -61,13 +62,7 @@ def linear(
     >>> fc.linear(np.array([[1.0, 2.0]]), np.array([[1.0, 0.0], [0.0, -1.0]]), activation="relu")
     array([[1., 0.]])
     """
-    return _core.linear_forward(
-        _arguments.array("linear", "input", input),
-        _arguments.array("linear", "weight", weight),
-        None if bias is None else _arguments.array("linear", "bias", bias),
-        _arguments.name_or_none("linear", "activation", activation),
-        _arguments.output("linear", out),
-    )
+    return _forward(input, weight, bias, activation, out)
 
 
 def linear_backward(
@@ -100,6 +95,22 @@ def linear_backward(
     >>> gradients.input.shape, gradients.weight[0], gradients.bias
     ((2, 4), array([2., 2., 2.]), array([2., 2., 2.]))
     """
+    return _backward(grad_output, input, weight, wrt)
+
+
+@accepts_half
+def _forward(input: object, weight: object, bias: object, activation: Activation | None, out: Array | None) -> Array:
+    return _core.linear_forward(
+        _arguments.array("linear", "input", input),
+        _arguments.array("linear", "weight", weight),
+        None if bias is None else _arguments.array("linear", "bias", bias),
+        _arguments.name_or_none("linear", "activation", activation),
+        _arguments.output("linear", out),
+    )
+
+
+@accepts_half
+def _backward(grad_output: object, input: object, weight: object, wrt: Iterable[str]) -> LinearGradients:
     with_input, with_weight, with_bias = _arguments.wanted("linear_backward", wrt)
     gradients = _core.linear_backward(
         _arguments.array("linear_backward", "grad_output", grad_output),

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from fastconv import _arguments, _core
 from fastconv._arguments import Activation, Array, Padding, PaddingMode, Size
+from fastconv._half import widened
 
 
 class PassPlan(NamedTuple):
@@ -64,8 +65,8 @@ def explain(
     'winograd'
     """
     del bias, activation, out  # they change nothing, but a call is explained by its own arguments
-    source = _arguments.array("explain", "input", input)
-    matrix = _arguments.array("explain", "weight", weight)
+    source = widened(_arguments.array("explain", "input", input))
+    matrix = widened(_arguments.array("explain", "weight", weight))
     rank = _arguments.spatial_rank("explain", matrix.ndim, "weight")
     if transposed:
         slide = _arguments.transposed_window("explain", rank, stride, padding, output_padding, dilation, groups)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastconv import _arguments, _core
 from fastconv._arguments import Array, Padding, Size
+from fastconv._half import accepts_half
 
 
 def im2col(input: Array, kernel_size: Size, *, stride: Size = 1, padding: Padding = 0, dilation: Size = 1) -> Array:
@@ -37,6 +38,11 @@ def im2col(input: Array, kernel_size: Size, *, stride: Size = 1, padding: Paddin
     >>> np.allclose(patches @ w.reshape(27, 16), fc.conv2d(x, w))
     True
     """
+    return _im2col(input, kernel_size, stride, padding, dilation)
+
+
+@accepts_half
+def _im2col(input: object, kernel_size: object, stride: object, padding: object, dilation: object) -> Array:
     source = _arguments.array("im2col", "input", input)
     rank = _arguments.spatial_rank("im2col", source.ndim, "input")
     return _core.im2col(
@@ -75,6 +81,18 @@ def col2im(
     >>> fc.col2im(np.ones((1, 3, 2)), (1, 4, 1), 2)[0, :, 0]
     array([1., 2., 2., 1.])
     """
+    return _col2im(patches, input_shape, kernel_size, stride, padding, dilation)
+
+
+@accepts_half
+def _col2im(
+    patches: object,
+    input_shape: tuple[int, ...],
+    kernel_size: object,
+    stride: object,
+    padding: object,
+    dilation: object,
+) -> Array:
     shape = _arguments.shape("col2im", input_shape)
     rank = _arguments.spatial_rank("col2im", len(shape), "input_shape")
     return _core.col2im(

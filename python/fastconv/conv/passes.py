@@ -9,6 +9,7 @@ from numpy import ndarray
 
 from fastconv import _arguments, _core
 from fastconv._arguments import Activation, Array
+from fastconv._half import accepts_half
 
 
 class ConvGradients(NamedTuple):
@@ -19,6 +20,7 @@ class ConvGradients(NamedTuple):
     bias: Array | None
 
 
+@accepts_half
 def forward(
     operation: str,
     rank: int,
@@ -48,6 +50,7 @@ def forward(
     )
 
 
+@accepts_half
 def backward(
     operation: str,
     rank: int,
@@ -77,6 +80,7 @@ def backward(
     return tuple.__new__(ConvGradients, gradients)  # unlike a call of the class, at once
 
 
+@accepts_half
 def transposed_forward(
     operation: str,
     rank: int,
@@ -104,6 +108,7 @@ def transposed_forward(
     )
 
 
+@accepts_half
 def transposed_backward(
     operation: str,
     rank: int,
