@@ -38,6 +38,27 @@ def make_2d() -> nn.Sequential:
     )
 
 
+def make_branches() -> nn.Sequential:
+    return nn.Sequential(
+        nn.ZeroPad(((1, 0), (0, 2))),
+        nn.Concatenate(
+            nn.Conv2d(2, 3, 3, padding=1, activation="relu", seed=1, dtype="float64"),
+            nn.Sequential(),
+            pooled=nn.Sequential(nn.MaxPool2d(3, stride=1, padding=1), nn.Conv2d(2, 3, 1, seed=2, dtype="float64")),
+        ),
+        nn.LpPool2d(2, stride=1, padding=1),
+        nn.PixelShuffle(2),
+        nn.Upsample(mode="linear", size=(9, 7)),
+        nn.Crop(1),
+        nn.AvgPool2d(2, stride=1, dilation=2, padding=1),
+        nn.AdaptiveMaxPool2d((3, 4)),
+        nn.Upsample(2),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(8, 3, seed=3, dtype="float64"),
+    )
+
+
 def make_3d() -> nn.Sequential:
     return nn.Sequential(
         nn.Conv3d(2, 3, (1, 2, 2), seed=1, dtype="float64"),
@@ -85,6 +106,7 @@ NETWORKS = {
     "enlarging": (make_enlarging, (3, 6, 5, 2)),
     "vocoder": (make_vocoder, (3, 5, 2)),
     "volumes": (make_volumes, (3, 2, 2, 3, 2)),
+    "branches": (make_branches, (3, 5, 4, 2)),
 }
 
 
@@ -170,8 +192,10 @@ def test_gradients_add_up_until_they_are_zeroed():
 
 @pytest.mark.parametrize("first", [
     nn.Conv2d(2, 3, 2, seed=0), nn.MaxPool2d(2), nn.AvgPool2d(2), nn.GlobalAvgPool(), nn.GlobalMaxPool(), nn.ReLU(),
-    nn.Flatten(), nn.Dropout(seed=0),
-], ids=repr)  # fmt: skip
+    nn.Flatten(), nn.Dropout(seed=0), nn.LpPool2d(2), nn.AdaptiveAvgPool2d(2), nn.AdaptiveMaxPool2d(2), nn.Upsample(2),
+    nn.ZeroPad(1), nn.Crop(1), nn.Sequential(nn.Conv2d(2, 4, 1, seed=0), nn.PixelShuffle(2)),
+    nn.Concatenate(nn.Sequential(), nn.Conv2d(2, 3, 1, seed=0)),
+], ids=lambda layer: type(layer).__name__)  # fmt: skip
 def test_the_gradient_of_the_input_can_be_left_out(first):
     model = nn.Sequential(first)
     output = model(np.ones((1, 4, 4, 2), np.float32))
@@ -284,6 +308,16 @@ def test_repr_shows_what_a_model_is_made_of():
         inner=nn.Sequential(nn.MaxPool2d(2, padding=1), nn.AvgPool1d(3), nn.Dropout(0.5)),
         head=nn.Linear(8, 2, activation="relu"),
     )
+    branches = nn.Concatenate(
+        nn.LpPool2d(2, norm_type=3), nn.Upsample(0.5, "linear"), up=nn.AdaptiveAvgPool2d((3, None))
+    )
+    assert repr(branches) == (
+        "Concatenate(\n"
+        "  (0): LpPool2d(kernel_size=2, norm_type=3)\n"
+        "  (1): Upsample(scale=0.5, mode='linear')\n"
+        "  (up): AdaptiveAvgPool2d((3, None))\n"
+        ")"
+    )
     assert repr(model) == (
         "Sequential(\n"
         "  (conv): Conv2d(4, 8, kernel_size=(3, 3), stride=2, groups=2, bias=False, activation='relu')\n"
@@ -312,6 +346,9 @@ def test_an_empty_sequential_passes_everything_through():
     (lambda: nn.Linear(3, 4, activation="tanh2"), ValueError, "Linear: activation is 'tanh2'"),
     (lambda: nn.Conv2d(3, 4, 3, dtype="float16"), TypeError, "dtype is float16, expected float32 or float64"),
     (lambda: nn.Linear(3, 4, dtype="int64"), TypeError, "dtype is int64, expected float32 or float64"),
+    (lambda: nn.Upsample(), ValueError, "Upsample: scale is None and size is None, expected one of the two"),
+    (lambda: nn.Upsample(2, size=3), ValueError, "Upsample: scale is 2 and size is 3"),
+    (lambda: nn.Concatenate(), ValueError, "Concatenate: there are no branches"),
     (lambda: nn.Dropout(1.0), ValueError, "Dropout: rate is 1.0, expected 0 <= rate < 1"),
     (lambda: nn.Dropout(-0.1), ValueError, "Dropout: rate is -0.1"),
     (lambda: nn.Layer(), TypeError, "abstract"),

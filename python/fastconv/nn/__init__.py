@@ -2,6 +2,16 @@
 
 from fastconv.nn import initialize
 from fastconv.nn.activation import GELU, Hardswish, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Tanh
+from fastconv.nn.adaptive_pool import (
+    AdaptiveAvgPool,
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
+    AdaptiveMaxPool,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
+)
 from fastconv.nn.conv import Conv, Conv1d, Conv2d, Conv3d
 from fastconv.nn.conv_transpose import ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from fastconv.nn.dropout import Dropout
@@ -15,20 +25,34 @@ from fastconv.nn.pool import (
     AvgPool3d,
     GlobalAvgPool,
     GlobalMaxPool,
+    LpPool,
+    LpPool1d,
+    LpPool2d,
+    LpPool3d,
     MaxPool,
     MaxPool1d,
     MaxPool2d,
     MaxPool3d,
 )
+from fastconv.nn.resample import Concatenate, Crop, PixelShuffle, Upsample, ZeroPad
 from fastconv.nn.separable import SeparableConv, SeparableConv1d, SeparableConv2d, SeparableConv3d
 from fastconv.nn.shape import Flatten
 
 __all__ = [
     "GELU",
+    "AdaptiveAvgPool",
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
+    "AdaptiveMaxPool",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d",
     "AvgPool",
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "Concatenate",
     "Conv",
     "Conv1d",
     "Conv2d",
@@ -37,6 +61,7 @@ __all__ = [
     "ConvTranspose1d",
     "ConvTranspose2d",
     "ConvTranspose3d",
+    "Crop",
     "Dropout",
     "Flatten",
     "GlobalAvgPool",
@@ -45,10 +70,15 @@ __all__ = [
     "Layer",
     "LeakyReLU",
     "Linear",
+    "LpPool",
+    "LpPool1d",
+    "LpPool2d",
+    "LpPool3d",
     "MaxPool",
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
+    "PixelShuffle",
     "ReLU",
     "ReLU6",
     "SeparableConv",
@@ -59,6 +89,8 @@ __all__ = [
     "SiLU",
     "Sigmoid",
     "Tanh",
+    "Upsample",
+    "ZeroPad",
     "cross_entropy",
     "initialize",
 ]

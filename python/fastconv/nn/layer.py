@@ -222,7 +222,9 @@ class Sequential(Layer):
         layers = list(self.layers.values())
         for layer in reversed(layers[1:]):
             gradient = layer.backward(gradient)
-        return layers[0].backward(gradient, input_gradient=input_gradient) if layers else gradient
+        if layers:
+            return layers[0].backward(gradient, input_gradient=input_gradient)
+        return gradient if input_gradient else None
 
     @property
     def parameters(self) -> Mapping[str, Array]:
@@ -262,4 +264,4 @@ class Sequential(Layer):
 
     def __repr__(self) -> str:
         lines = [f"({name}): {layer!r}".replace("\n", "\n  ") for name, layer in self.layers.items()]
-        return "\n  ".join(["Sequential(", *lines]) + "\n)"
+        return "\n  ".join([f"{type(self).__name__}(", *lines]) + "\n)"

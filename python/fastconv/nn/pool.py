@@ -1,21 +1,32 @@
-"""Pooling layers: one kind for any rank each; the names with 1d, 2d and 3d only fix it."""
+"""Pooling layers over windows: one kind for any rank each; the names with 1d, 2d and 3d only fix it."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
 from fastconv import pool
-from fastconv._arguments import Array, Size
+from fastconv._arguments import Array, Padding, Size
 from fastconv.nn.layer import Layer
 
 _MAX_FORWARD = {1: pool.max_pool1d, 2: pool.max_pool2d, 3: pool.max_pool3d}
 _MAX_BACKWARD = {1: pool.max_pool1d_backward, 2: pool.max_pool2d_backward, 3: pool.max_pool3d_backward}
 _AVG_FORWARD = {1: pool.avg_pool1d, 2: pool.avg_pool2d, 3: pool.avg_pool3d}
+_LP_FORWARD = {1: pool.lp_pool1d, 2: pool.lp_pool2d, 3: pool.lp_pool3d}
+_LP_BACKWARD = {1: pool.lp_pool1d_backward, 2: pool.lp_pool2d_backward, 3: pool.lp_pool3d_backward}
 _AVG_BACKWARD = {1: pool.avg_pool1d_backward, 2: pool.avg_pool2d_backward, 3: pool.avg_pool3d_backward}
+
+_DEFAULTS = {
+    "norm_type": 2.0,
+    "stride": None,
+    "padding": 0,
+    "dilation": 1,
+    "ceil_mode": False,
+    "count_include_pad": True,
+}
 
 
 class _Pool(Layer):
-    """What both kinds of pooling share: a window over ``rank`` spatial axes, and no parameters."""
+    """What these kinds of pooling share: a window over ``rank`` spatial axes, and no parameters."""
 
     rank: ClassVar[int]
 
@@ -24,8 +35,7 @@ class _Pool(Layer):
         self._window = {"kernel_size": kernel_size, **window}
 
     def _describe(self) -> str:
-        defaults = {"stride": None, "padding": 0, "dilation": 1, "ceil_mode": False, "count_include_pad": True}
-        shown = [f"{name}={value!r}" for name, value in self._window.items() if value != defaults.get(name)]
+        shown = [f"{name}={value!r}" for name, value in self._window.items() if value != _DEFAULTS.get(name)]
         return ", ".join(shown)
 
 
@@ -38,8 +48,8 @@ class MaxPool(_Pool):
         Extent of the window.
     stride : int or tuple of int, optional
         Steps between windows; the kernel size if None.
-    padding : int or tuple of int, default 0
-        Border that never is the maximum.
+    padding : int, one int or (before, after) pair per axis, or a name, default 0
+        Border that never is the maximum; "same" and the like as in `fastconv.max_pool2d`.
     dilation : int or tuple of int, default 1
         Steps inside the window.
     ceil_mode : bool, default False
@@ -55,7 +65,7 @@ class MaxPool(_Pool):
         kernel_size: Size,
         *,
         stride: Size | None = None,
-        padding: Size = 0,
+        padding: Padding = 0,
         dilation: Size = 1,
         ceil_mode: bool = False,
     ) -> None:
@@ -84,8 +94,10 @@ class AvgPool(_Pool):
         Extent of the window.
     stride : int or tuple of int, optional
         Steps between windows; the kernel size if None.
-    padding : int or tuple of int, default 0
+    padding : int, one int or (before, after) pair per axis, or a name, default 0
         Border of zeros.
+    dilation : int or tuple of int, default 1
+        Steps inside the window.
     ceil_mode : bool, default False
         Whether a last window may reach beyond the input.
     count_include_pad : bool, default True
@@ -103,7 +115,8 @@ class AvgPool(_Pool):
         kernel_size: Size,
         *,
         stride: Size | None = None,
-        padding: Size = 0,
+        padding: Padding = 0,
+        dilation: Size = 1,
         ceil_mode: bool = False,
         count_include_pad: bool = True,
         divisor_override: int | None = None,
@@ -112,6 +125,7 @@ class AvgPool(_Pool):
             kernel_size,
             stride=stride,
             padding=padding,
+            dilation=dilation,
             ceil_mode=ceil_mode,
             count_include_pad=count_include_pad,
             divisor_override=divisor_override,
@@ -123,6 +137,45 @@ class AvgPool(_Pool):
     def _backward(self, grad_output: Array, saved: tuple[Any, ...], input_gradient: bool) -> Array | None:
         (input_shape,) = saved
         return _AVG_BACKWARD[self.rank](grad_output, input_shape, **self._window) if input_gradient else None
+
+
+class LpPool(_Pool):
+    """The p-norm of windows of ``rank`` spatial axes; use `LpPool1d`, `LpPool2d` or `LpPool3d`.
+
+    Parameters
+    ----------
+    kernel_size : int or tuple of int
+        Extent of the window.
+    norm_type : float, default 2
+        The p of the norm, at least 1.
+    stride, padding, dilation, ceil_mode
+        As in `MaxPool`; padding counts as zero.
+
+    Notes
+    -----
+    Inputs are (N, *spatial, C).
+    """
+
+    def __init__(
+        self,
+        kernel_size: Size,
+        *,
+        norm_type: float = 2.0,
+        stride: Size | None = None,
+        padding: Padding = 0,
+        dilation: Size = 1,
+        ceil_mode: bool = False,
+    ) -> None:
+        super().__init__(
+            kernel_size, norm_type=norm_type, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode
+        )
+
+    def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
+        output = _LP_FORWARD[self.rank](input, **self._window)
+        return output, (input, output)
+
+    def _backward(self, grad_output: Array, saved: tuple[Any, ...], input_gradient: bool) -> Array | None:
+        return _LP_BACKWARD[self.rank](grad_output, *saved, **self._window) if input_gradient else None
 
 
 class MaxPool1d(MaxPool):
@@ -177,6 +230,32 @@ class AvgPool2d(AvgPool):
 
 class AvgPool3d(AvgPool):
     """Mean over windows of volumes, (N, D, H, W, C). See `AvgPool` for the arguments."""
+
+    rank = 3
+
+
+class LpPool1d(LpPool):
+    """The p-norm of windows of sequences, (N, L, C). See `LpPool` for the arguments."""
+
+    rank = 1
+
+
+class LpPool2d(LpPool):
+    """The p-norm of windows of images, (N, H, W, C). See `LpPool` for the arguments.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import nn
+    >>> nn.LpPool2d((1, 2))(np.array([3.0, 4.0]).reshape(1, 1, 2, 1)).squeeze()
+    array(5.)
+    """
+
+    rank = 2
+
+
+class LpPool3d(LpPool):
+    """The p-norm of windows of volumes, (N, D, H, W, C). See `LpPool` for the arguments."""
 
     rank = 3
 
