@@ -239,6 +239,7 @@ POOL = [
     PoolCase("2d_single_pixel", (1, 1, 1, 3), 1),
     PoolCase("2d_one_row", (1, 1, 9, 5), (1, 3), stride=2),
     PoolCase("2d_batch_of_none", (0, 6, 5, 3), 2),
+    PoolCase("2d_no_channels", (2, 6, 5, 0), 2),
     PoolCase("2d_enough_for_threads", (2, 40, 41, 40), 3, stride=2, padding=1),
     PoolCase("3d_plain", (1, 4, 6, 5, 7), 2),
     PoolCase("3d_padded", (1, 5, 4, 6, 3), 3, stride=2, padding=1),

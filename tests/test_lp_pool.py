@@ -70,6 +70,20 @@ def test_gradients_agree_with_finite_differences(norm_type):
     assert_close(found, expected, 1e-7 * (1 + np.abs(expected)))
 
 
+@every_norm
+@pytest.mark.parametrize("shape", [(2, 7, 3), (1, 4, 5, 2), (2, 2, 3, 2, 4)], ids=str)
+def test_all_pixels_are_one_window(shape, norm_type, dtype):
+    x, spatial = numbers(GAUSSIAN, shape, dtype), shape[1:-1]
+    expected = oracle_resample.lp_pool(x, spatial, norm_type=norm_type)
+    close = 200 * np.finfo(dtype).eps
+    output = fc.global_lp_pool(x, norm_type=norm_type)
+    assert_close(output, expected.reshape(shape[0], shape[-1]), close * expected.max(), shape, norm_type)
+    grad = numbers(GAUSSIAN, expected.shape, dtype)
+    expected = oracle_resample.lp_pool_backward(grad, x, spatial, norm_type=norm_type)
+    found = fc.global_lp_pool_backward(grad.reshape(output.shape), x, output, norm_type=norm_type)
+    assert_close(found, expected, close * (np.abs(expected) + 1), shape, norm_type)
+
+
 def test_a_window_of_zeros_has_no_gradient_and_a_nan_stays_one():
     x = np.zeros((1, 4, 3), np.float32)
     for norm_type in (1, 2, 3.5):
@@ -101,6 +115,9 @@ ERRORS = [
     (lambda: fc.lp_pool2d(X, 5), ValueError, r"lp_pool2d: .* spans 5 .* only 4"),
     (lambda: fc.lp_pool2d(X, 2, out=X), ValueError, r"lp_pool2d: out .*\(1, 2, 2, 2\), got \(1, 4, 4, 2\)"),
     (lambda: fc.lp_pool1d(X[0, 0], 2, padding=-1), ValueError, r"lp_pool1d: padding .*-1"),
+    (lambda: fc.global_lp_pool(X[0, 0]), ValueError, r"global_lp_pool: .*3 to 5 axes.*\(4, 2\)"),
+    (lambda: fc.global_lp_pool(X, norm_type=0), ValueError, r"global_lp_pool: norm_type .*0"),
+    (lambda: fc.global_lp_pool_backward(X, X, X), ValueError, r"global_lp_pool_backward: grad_output .*\(1, 2\)"),
     (lambda: fc.lp_pool2d_backward(Y, X, X, 2), ValueError,
      r"lp_pool2d_backward: output must have the shape of grad_output \(1, 2, 2, 2\), got \(1, 4, 4, 2\)"),
     (lambda: fc.lp_pool2d_backward(X, X, X, 2), ValueError, r"lp_pool2d_backward: grad_output .*\(1, 2, 2, 2\)"),

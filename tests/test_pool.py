@@ -10,7 +10,7 @@ import pytest
 import fastconv as fc
 import oracle
 from cases import POOL
-from problems import GAUSSIAN, INTEGERS, assert_close, assert_equal, assert_same_bits, numbers
+from problems import GAUSSIAN, INTEGERS, assert_close, assert_equal, assert_same_bits, numbers, slope
 
 every_case = pytest.mark.parametrize("case", POOL, ids=str)
 RULES = [{}, {"count_include_pad": False}, {"divisor_override": 3}]
@@ -149,7 +149,16 @@ def test_bits_do_not_depend_on_the_number_of_threads(case, dtype):
             assert_same_bits(found, alone, case, dtype)
 
 
-GLOBAL = [(2, 7, 3), (3, 5, 6, 17), (1, 13, 11, 1), (2, 3, 4, 5, 33), (1, 1, 1, 65), (1, 40, 41, 40), (0, 4, 4, 3)]
+GLOBAL = [
+    (2, 7, 3),
+    (3, 5, 6, 17),
+    (1, 13, 11, 1),
+    (2, 3, 4, 5, 33),
+    (1, 1, 1, 65),
+    (1, 40, 41, 40),
+    (0, 4, 4, 3),
+    (2, 4, 4, 0),
+]
 
 
 @pytest.mark.parametrize("shape", GLOBAL, ids=str)
@@ -178,6 +187,22 @@ def test_global_maximum_is_a_window_over_everything(shape, dtype, isa):
     grad = numbers(INTEGERS, expected.shape, dtype)
     expected = oracle.max_pool_backward(grad, places, shape)
     assert_equal(fc.global_max_pool_backward(grad, indices, shape), expected, shape, dtype, isa)
+
+
+@pytest.mark.parametrize("dilation, padding", [(1, 0), (2, 1), ((3, 1), ((2, 0), (0, 3)))], ids=str)
+def test_gradients_agree_with_finite_differences(dilation, padding, isa):
+    # no two numbers are nearer than one: a step of a quarter changes no maximum
+    x = np.random.default_rng(0).permutation(np.arange(60.0)).reshape(1, 5, 6, 2)
+    keywords = {"stride": (1, 2), "padding": padding, "dilation": dilation}
+    output, indices = fc.max_pool2d(x, 2, **keywords, return_indices=True)
+    weights = numbers(GAUSSIAN, output.shape, np.float64)
+    found = fc.max_pool2d_backward(weights, indices, x.shape, kernel_size=2, **keywords)
+    expected = slope(lambda x: (np.maximum(fc.max_pool2d(x, 2, **keywords), -99) * weights).sum(), x, 0.25)
+    assert_close(found, expected, 1e-11)
+    for rule in RULES:
+        found = fc.avg_pool2d_backward(weights, x.shape, 2, **keywords, **rule)
+        average = functools.partial(fc.avg_pool2d, kernel_size=2, **keywords, **rule)
+        assert_close(found, slope(lambda x, pool=average: (pool(x) * weights).sum(), x), 1e-11, rule)
 
 
 CHANNELS = (1, 2, 3, 5, 8, 9, 17, 64, 100)

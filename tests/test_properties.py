@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import fastconv as fc
 import oracle
+import oracle_resample
 from algorithms import assert_right, rounding, takes
 from cases import ConvCase, PoolCase
 from problems import INTEGERS, assert_close, assert_equal, numbers
@@ -134,6 +135,53 @@ def test_averages_and_their_gradients_agree_with_the_oracle(case, dtype, include
     found = getattr(fc, f"avg_pool{case.rank}d_backward")(grad, case.input, case.kernel, **keywords)
     expected = oracle.avg_pool_backward(grad, case.input, case.kernel, **keywords)
     assert_close(found, expected, close, case, dtype, keywords, "gradient")
+
+
+@st.composite
+def sizes(draw):
+    """(shape of an input, spatial extents of an output)."""
+    rank = draw(st.integers(1, 3))
+    extents = st.integers(1, LARGEST_EXTENT[rank])
+    spatial, size = (tuple(draw(extents) for _ in range(rank)) for _ in range(2))
+    return (draw(st.integers(0, 3)), *spatial, draw(st.sampled_from([1, 2, 3, 4, 5, 17, 33]))), size
+
+
+@given(shape_and_size=sizes(), dtype=DTYPES)
+def test_adaptive_pooling_and_its_gradients_agree_with_the_oracle(shape_and_size, dtype):
+    shape, size = shape_and_size
+    x, name = numbers(INTEGERS, shape, dtype), f"{len(size)}d"
+    output, indices = getattr(fc, f"adaptive_max_pool{name}")(x, size, return_indices=True)
+    expected, places = oracle_resample.adaptive_max_pool(x, size)
+    assert_equal(output, expected, shape, size)
+    assert_equal(indices, places, shape, size)
+    back = getattr(fc, f"adaptive_max_pool{name}_backward")(output, indices, shape)
+    assert_equal(back, oracle.max_pool_backward(output, places, shape), shape, size)
+    close = 512 * np.finfo(dtype).eps  # sums of a few dozen numbers up to 8, of weights that add up to one
+    average = getattr(fc, f"adaptive_avg_pool{name}")(x, size)
+    assert_close(average, oracle_resample.adaptive_avg_pool(x, size), close, shape, size)
+    back = getattr(fc, f"adaptive_avg_pool{name}_backward")(output, shape)
+    bound = close * (1 + oracle_resample.adaptive_avg_pool_backward(np.abs(output), shape))
+    assert_close(back, oracle_resample.adaptive_avg_pool_backward(output, shape), bound, shape, size)
+
+
+@given(
+    shape_and_size=sizes(),
+    dtype=DTYPES,
+    coordinates=st.sampled_from(["half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"]),
+    antialias=st.booleans(),
+    exclude_outside=st.booleans(),
+)
+def test_resizing_and_its_gradient_agree_with_the_oracle(
+    shape_and_size, dtype, coordinates, antialias, exclude_outside
+):
+    shape, size = shape_and_size
+    rule = {"mode": "linear", "coordinates": coordinates, "antialias": antialias, "exclude_outside": exclude_outside}
+    x, close = numbers(INTEGERS, shape, dtype), 512 * np.finfo(dtype).eps
+    found = fc.resize(x, size=size, **rule)
+    assert_close(found, oracle_resample.resize(x, size, **rule), close, shape, size, rule)
+    bound = close * (1 + oracle_resample.resize_backward(np.abs(found), shape, **rule))
+    back = fc.resize_backward(found, shape, **rule)
+    assert_close(back, oracle_resample.resize_backward(found, shape, **rule), bound, shape, size, rule)
 
 
 @given(

@@ -10,7 +10,7 @@ import oracle_resample
 from problems import INTEGERS, assert_equal, numbers
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 4, 8), (1, 1, 1, 4), (0, 2, 2, 4), (2, 3, 1, 12)], ids=str)
+@pytest.mark.parametrize("shape", [(2, 3, 4, 8), (1, 1, 1, 4), (0, 2, 2, 4), (2, 3, 1, 12), (2, 3, 4, 0)], ids=str)
 def test_shuffled_pixels_equal_the_oracle_and_come_back(shape):
     x = numbers(INTEGERS, shape, np.float32)
     shuffled = fc.pixel_shuffle(x, 2)

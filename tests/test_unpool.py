@@ -16,6 +16,7 @@ CASES = {
     "2d_padded": ((1, 8, 10, 4), (2, 4), (2, 4), (1, 1)),
     "3d": ((1, 4, 6, 2, 3), 2, None, 0),
     "2d_batch_of_none": ((0, 4, 4, 3), 2, None, 0),
+    "2d_no_channels": ((2, 4, 4, 0), 2, None, 0),
 }
 every_case = pytest.mark.parametrize(("shape", "kernel", "stride", "padding"), CASES.values(), ids=CASES)
 
@@ -42,7 +43,7 @@ def test_the_gradient_is_what_stands_where_each_value_was_put(shape, kernel, str
     _, indices = pooled(shape, kernel, stride, padding, dtype)
     grad = numbers(INTEGERS, shape, dtype, "grad")
     found = getattr(fc, f"max_unpool{len(shape) - 2}d_backward")(grad, indices)
-    flat = grad.reshape(shape[0], -1, shape[-1]) if grad.size else np.zeros((0, 1, shape[-1]), dtype)
+    flat = grad.reshape(shape[0], np.prod(shape[1:-1]), shape[-1])
     for at in np.ndindex(indices.shape):
         assert found[at] == flat[at[0], indices[at], at[-1]]
     assert found.dtype == dtype and found.shape == indices.shape

@@ -25,6 +25,8 @@ from fastconv.pool.avg_pool import (
 from fastconv.pool.global_pool import (
     global_avg_pool,
     global_avg_pool_backward,
+    global_lp_pool,
+    global_lp_pool_backward,
     global_max_pool,
     global_max_pool_backward,
 )
@@ -74,6 +76,8 @@ __all__ = [
     "avg_pool3d_backward",
     "global_avg_pool",
     "global_avg_pool_backward",
+    "global_lp_pool",
+    "global_lp_pool_backward",
     "global_max_pool",
     "global_max_pool_backward",
     "lp_pool1d",

@@ -1,6 +1,6 @@
 """Pooling over all pixels of an image at once, and its gradients.
 
-These are maximum and average pooling with a window as large as the input; the spatial axes, all of
+These are maximum, average and p-norm pooling with a window as large as the input; the spatial axes, all of
 extent 1 then, are dropped.
 """
 
@@ -13,6 +13,7 @@ from fastconv import _arguments, _core
 from fastconv._arguments import Array
 from fastconv._half import accepts_half
 from fastconv.pool import _bytes
+from fastconv.pool.lp_pool import lp_backward, lp_forward
 
 
 def global_avg_pool(input: Array) -> Array:
@@ -104,6 +105,60 @@ def global_max_pool_backward(grad_output: Array, indices: Array, input_shape: tu
     array([0., 2., 0.])
     """
     return _send(grad_output, indices, input_shape)
+
+
+def global_lp_pool(input: Array, *, norm_type: float = 2.0) -> Array:
+    """Take the p-norm over the spatial axes; see `lp_pool2d`.
+
+    Parameters
+    ----------
+    input : (N, *spatial, C) array of float32 or float64, one to three spatial axes
+    norm_type : float, at least 1
+        The p of the norm.
+
+    Returns
+    -------
+    (N, C) array
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv as fc
+    >>> fc.global_lp_pool(np.array([3.0, -4.0]).reshape(1, 2, 1))
+    array([[5.]])
+    """
+    source = _arguments.array("global_lp_pool", "input", input)
+    kernel = _spatial("global_lp_pool", source.shape)
+    norms = lp_forward("global_lp_pool", len(kernel), source, kernel, norm_type, None, 0, 1, False, None)
+    return norms.reshape(source.shape[0], source.shape[-1])
+
+
+def global_lp_pool_backward(grad_output: Array, input: Array, output: Array, *, norm_type: float = 2.0) -> Array:
+    """Return the gradient of `global_lp_pool`.
+
+    Parameters
+    ----------
+    grad_output, output : (N, C) arrays
+    input : (N, *spatial, C) array
+    norm_type : float, at least 1
+        As in the forward call.
+
+    Returns
+    -------
+    array of the input's shape
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv as fc
+    >>> x = np.array([3.0, -4.0]).reshape(1, 2, 1)
+    >>> fc.global_lp_pool_backward(np.array([[1.0]]), x, fc.global_lp_pool(x)).ravel()
+    array([ 0.6, -0.8])
+    """
+    name = "global_lp_pool_backward"
+    source = _arguments.array(name, "input", input)
+    kernel = _spatial(name, source.shape)
+    gradient = _expand(name, "grad_output", grad_output, source.shape)
+    norms = _expand(name, "output", output, source.shape)
+    return lp_backward(name, len(kernel), gradient, source, norms, kernel, norm_type, None, 0, 1, False)
 
 
 @accepts_half

@@ -23,7 +23,7 @@ def _norm(operation: str, norm_type: object) -> float:
     return norm
 
 
-def power(values: Array, exponent: float) -> Array:
+def _power(values: Array, exponent: float) -> Array:
     """Return ``values ** exponent`` in their dtype, by the cheapest way."""
     if exponent == 1:
         return values
@@ -36,7 +36,7 @@ def power(values: Array, exponent: float) -> Array:
 
 
 @accepts_half
-def _lp_forward(
+def lp_forward(
     operation: str,
     rank: int,
     input: object,
@@ -48,19 +48,20 @@ def _lp_forward(
     ceil_mode: bool,
     out: Array | None,
 ) -> Array:
+    """Pool; what the functions of all ranks share."""
     source = _arguments.floats(operation, "input", input)
     norm = _norm(operation, norm_type)
     window = _arguments.pool_window(
         operation, rank, kernel_size, stride, padding, dilation, "ceil" if ceil_mode else "floor"
     )
-    powers = power(np.abs(source), norm)
+    powers = _power(np.abs(source), norm)
     sums = _core.avg_pool_forward(powers, window, True, 1, _arguments.output(operation, out))
-    sums[...] = power(sums, 1 / norm)
+    sums[...] = _power(sums, 1 / norm)
     return sums
 
 
 @accepts_half
-def _lp_backward(
+def lp_backward(
     operation: str,
     rank: int,
     grad_output: object,
@@ -73,6 +74,7 @@ def _lp_backward(
     dilation: object,
     ceil_mode: bool,
 ) -> Array:
+    """Return the gradient; what the functions of all ranks share."""
     gradient = _arguments.floats(operation, "grad_output", grad_output)
     source = _arguments.floats(operation, "input", input)
     norms = _arguments.floats(operation, "output", output)
@@ -89,9 +91,9 @@ def _lp_backward(
     )
     # d(output) / d(x) = sign(x) * (|x| / output) ** (norm - 1), and a window of zeros has no slope: it gets none.
     nothing = norms == 0
-    shares = np.where(nothing, 0, gradient / power(np.where(nothing, 1, norms), norm - 1)).astype(source.dtype)
+    shares = np.where(nothing, 0, gradient / _power(np.where(nothing, 1, norms), norm - 1)).astype(source.dtype)
     spread = _core.avg_pool_backward(shares, source.shape, window, True, 1)
-    spread *= np.sign(source) * (power(np.abs(source), norm - 1) if norm != 1 else 1)
+    spread *= np.sign(source) * (_power(np.abs(source), norm - 1) if norm != 1 else 1)
     return spread
 
 
@@ -142,7 +144,7 @@ def lp_pool2d(
     >>> fc.lp_pool2d(np.array([3.0, -4.0, 0.0, 0.0]).reshape(1, 2, 2, 1), (1, 2)).ravel()
     array([5., 0.])
     """
-    return _lp_forward("lp_pool2d", 2, input, kernel_size, norm_type, stride, padding, dilation, ceil_mode, out)
+    return lp_forward("lp_pool2d", 2, input, kernel_size, norm_type, stride, padding, dilation, ceil_mode, out)
 
 
 def lp_pool2d_backward(
@@ -180,7 +182,7 @@ def lp_pool2d_backward(
     >>> fc.lp_pool2d_backward(np.ones_like(y), x, y, (1, 2)).ravel()
     array([ 0.6, -0.8])
     """
-    return _lp_backward(
+    return lp_backward(
         "lp_pool2d_backward",
         2,
         grad_output,
@@ -224,7 +226,7 @@ def lp_pool1d(
     >>> fc.lp_pool1d(np.array([3.0, -4.0]).reshape(1, 2, 1), 2).ravel()
     array([5.])
     """
-    return _lp_forward("lp_pool1d", 1, input, kernel_size, norm_type, stride, padding, dilation, ceil_mode, out)
+    return lp_forward("lp_pool1d", 1, input, kernel_size, norm_type, stride, padding, dilation, ceil_mode, out)
 
 
 def lp_pool1d_backward(
@@ -260,7 +262,7 @@ def lp_pool1d_backward(
     >>> fc.lp_pool1d_backward(np.ones_like(y), x, y, 2).ravel()
     array([ 0.6, -0.8])
     """
-    return _lp_backward(
+    return lp_backward(
         "lp_pool1d_backward",
         1,
         grad_output,
@@ -304,7 +306,7 @@ def lp_pool3d(
     >>> fc.lp_pool3d(np.array([3.0, -4.0]).reshape(1, 1, 1, 2, 1), (1, 1, 2)).ravel()
     array([5.])
     """
-    return _lp_forward("lp_pool3d", 3, input, kernel_size, norm_type, stride, padding, dilation, ceil_mode, out)
+    return lp_forward("lp_pool3d", 3, input, kernel_size, norm_type, stride, padding, dilation, ceil_mode, out)
 
 
 def lp_pool3d_backward(
@@ -340,7 +342,7 @@ def lp_pool3d_backward(
     >>> fc.lp_pool3d_backward(np.ones_like(y), x, y, (1, 1, 2)).ravel()
     array([ 0.6, -0.8])
     """
-    return _lp_backward(
+    return lp_backward(
         "lp_pool3d_backward",
         3,
         grad_output,

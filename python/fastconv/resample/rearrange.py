@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
@@ -43,7 +44,9 @@ def pixel_shuffle(input: Array, factor: int) -> Array:
     *batch, height, width, channels = source.shape
     if channels % factor**2:
         raise ValueError(f"pixel_shuffle: factor={factor} needs a multiple of {factor**2} channels, got {channels}")
-    blocks = source.reshape(-1, height, width, channels // factor**2, factor, factor).transpose(0, 1, 4, 2, 5, 3)
+    blocks = source.reshape(math.prod(batch), height, width, channels // factor**2, factor, factor).transpose(
+        0, 1, 4, 2, 5, 3
+    )
     result: Array = blocks.reshape(*batch, height * factor, width * factor, channels // factor**2)
     return result
 
@@ -71,7 +74,7 @@ def pixel_unshuffle(input: Array, factor: int) -> Array:
     if height % factor or width % factor:
         raise ValueError(f"pixel_unshuffle: factor={factor} must divide height and width, got shape {source.shape}")
     height, width = height // factor, width // factor
-    blocks = source.reshape(-1, height, factor, width, factor, channels).transpose(0, 1, 3, 5, 2, 4)
+    blocks = source.reshape(math.prod(batch), height, factor, width, factor, channels).transpose(0, 1, 3, 5, 2, 4)
     result: Array = blocks.reshape(*batch, height, width, channels * factor**2)
     return result
 
