@@ -156,7 +156,8 @@ INDICES = np.zeros((2, 2, 2, 3), np.int64)
 ERRORS = [
     (lambda: fc.adaptive_avg_pool2d(X, (2, 2, 2)), ValueError, r"adaptive_avg_pool2d: output_size .*2.*\(2, 2, 2\)"),
     (lambda: fc.adaptive_max_pool2d(X, -1), ValueError, r"adaptive_max_pool2d: output_size .*-1"),
-    (lambda: fc.adaptive_max_pool2d(X, 2**62), ValueError, r"adaptive_max_pool2d: output_size .*"),
+    (lambda: fc.adaptive_max_pool2d(X, 2**62), ValueError, r"adaptive_max_pool2d: output_size .*2147483647"),
+    (lambda: fc.adaptive_avg_pool2d(X, 2**31), ValueError, r"adaptive_avg_pool2d: output_size .*2147483648"),
     (lambda: fc.adaptive_max_pool2d(X, 2.0), TypeError, r"adaptive_max_pool2d: output_size .*2\.0"),
     (lambda: fc.adaptive_avg_pool1d(X, 2), ValueError, r"adaptive_avg_pool1d: input .*\(2, 4, 6, 3\)"),
     (lambda: fc.adaptive_max_pool3d(X[0], 2), ValueError, r"adaptive_max_pool3d: input .*\(4, 6, 3\)"),

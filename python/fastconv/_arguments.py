@@ -27,6 +27,7 @@ _Name = TypeVar("_Name", bound=str)
 
 _INT64_MAX = 2**63 - 1
 _MOST = 2**30 - 1  # of sizes as they occur
+LARGEST = 2**31 - 1  # of the extents and sizes that the core takes
 
 
 def array(operation: str, name: str, value: object, dtype: str = "np.float32") -> Array:

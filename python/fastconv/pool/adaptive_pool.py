@@ -35,8 +35,8 @@ def _extents(operation: str, rank: int, output_size: OutputSize, shape: tuple[in
         extent if size is None else _arguments.integer(operation, "output_size", size)
         for size, extent in zip(sizes, spatial, strict=True)
     )
-    if min(extents) < 0:
-        raise ValueError(f"{operation}: output_size must not be negative, got {output_size!r}")
+    if min(extents) < 0 or max(extents) > _arguments.LARGEST:
+        raise ValueError(f"{operation}: output_size must be between 0 and {_arguments.LARGEST}, got {output_size!r}")
     if any(extent == 0 and size > 0 for extent, size in zip(spatial, extents, strict=True)):
         raise ValueError(f"{operation}: the input has no pixels, its shape is {shape}")
     return extents

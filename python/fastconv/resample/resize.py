@@ -193,8 +193,10 @@ def _matrices(
     """Return the matrices of the axes that something is to be done along."""
     mode, coordinates, nearest, exclude_outside = _understood(operation, rule)
     spatial = shape[1:-1]
-    if min(extents) < 1:
-        raise ValueError(f"{operation}: the output must have at least one pixel, its spatial extents are {extents}")
+    if min(extents) < 1 or max(extents) > _arguments.LARGEST:
+        raise ValueError(
+            f"{operation}: the output's spatial extents must be between 1 and {_arguments.LARGEST}, got {extents}"
+        )
     if min(spatial) < 1:
         raise ValueError(f"{operation}: the input has no pixels, its shape is {shape}")
     regions = _regions(operation, rule.region, len(spatial), coordinates)

@@ -56,9 +56,24 @@ class AxisRule(NamedTuple):
     region: tuple[float, float]
 
 
-@functools.lru_cache(maxsize=256)
+# Matrices are kept for axes as images have them: 256 of at most a megabyte or so. Longer ones are work enough to make
+# theirs a small part of it.
+_LONGEST_KEPT = 16384
+
+
 def axis_weights(rule: AxisRule) -> AxisMatrix:
     """Return the matrix of an axis that is resampled by this rule."""
+    kept = rule.extent + rule.targets <= _LONGEST_KEPT
+    return _kept_interpolation(rule) if kept else _interpolation(rule)
+
+
+def adaptive_weights(extent: int, targets: int) -> AxisMatrix:
+    """Return the averages over adaptive pooling's windows of an axis."""
+    kept = extent + targets <= _LONGEST_KEPT
+    return _kept_averages(extent, targets) if kept else _averages(extent, targets)
+
+
+def _interpolation(rule: AxisRule) -> AxisMatrix:
     places = _places(rule)
     if rule.mode == "nearest":
         index = _nearest(places, rule.nearest)[:, None]
@@ -79,15 +94,17 @@ def axis_weights(rule: AxisRule) -> AxisMatrix:
     return _sparse(rule.extent, np.clip(index, 0, rule.extent - 1), weight, outside)
 
 
-@functools.lru_cache(maxsize=256)
-def adaptive_weights(extent: int, targets: int) -> AxisMatrix:
-    """Return the averages over adaptive pooling's windows of an axis."""
+def _averages(extent: int, targets: int) -> AxisMatrix:
     first = np.arange(targets) * extent // max(targets, 1)
     last = -(-(np.arange(targets) + 1) * extent // max(targets, 1))
     index = first[:, None] + np.arange(int((last - first).max(initial=0)))
     count = (last - first)[:, None]
     weight = np.where(index < last[:, None], 1 / np.maximum(count, 1), 0)
     return _sparse(extent, index, weight, None)
+
+
+_kept_interpolation = functools.lru_cache(maxsize=256)(_interpolation)
+_kept_averages = functools.lru_cache(maxsize=256)(_averages)
 
 
 def apply(operation: str, input: Array, matrices: Mapping[int, AxisMatrix]) -> Array:
