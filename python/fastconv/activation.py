@@ -37,7 +37,7 @@ def relu(input: Array, *, out: Array | None = None) -> Array:
     >>> fc.relu(np.array([-1.0, 0.0, 2.0]))
     array([0., 0., 2.])
     """
-    return _forward("relu", input, out)
+    return forward("relu", input, out)
 
 
 def relu_backward(grad_output: Array, output: Array) -> Array:
@@ -63,7 +63,7 @@ def relu_backward(grad_output: Array, output: Array) -> Array:
     >>> fc.relu_backward(np.array([5.0, 6.0, 7.0]), np.array([0.0, 0.0, 2.0]))
     array([0., 0., 7.])
     """
-    return _backward("relu", grad_output, output)
+    return backward("relu", grad_output, output)
 
 
 def relu6(input: Array, *, out: Array | None = None) -> Array:
@@ -75,7 +75,7 @@ def relu6(input: Array, *, out: Array | None = None) -> Array:
     >>> fc.relu6(np.array([-1.0, 2.0, 9.0]))
     array([0., 2., 6.])
     """
-    return _forward("relu6", input, out)
+    return forward("relu6", input, out)
 
 
 def relu6_backward(grad_output: Array, output: Array) -> Array:
@@ -87,7 +87,7 @@ def relu6_backward(grad_output: Array, output: Array) -> Array:
     >>> fc.relu6_backward(np.ones(3), np.array([0.0, 2.0, 6.0]))
     array([0., 1., 0.])
     """
-    return _backward("relu6", grad_output, output)
+    return backward("relu6", grad_output, output)
 
 
 def leaky_relu(input: Array, negative_slope: float = 0.01, *, out: Array | None = None) -> Array:
@@ -112,7 +112,7 @@ def leaky_relu(input: Array, negative_slope: float = 0.01, *, out: Array | None 
     """
     if not math.isfinite(negative_slope):
         raise ValueError(f"leaky_relu: negative_slope must be finite, got {negative_slope}")
-    return _forward("leaky_relu", input, out, negative_slope)
+    return forward("leaky_relu", input, out, negative_slope)
 
 
 def leaky_relu_backward(grad_output: Array, output: Array, negative_slope: float = 0.01) -> Array:
@@ -133,7 +133,7 @@ def leaky_relu_backward(grad_output: Array, output: Array, negative_slope: float
     """
     if not 0 < negative_slope < math.inf:
         raise ValueError(f"leaky_relu_backward: negative_slope must be above 0 and finite, got {negative_slope}")
-    return _backward("leaky_relu", grad_output, output, negative_slope)
+    return backward("leaky_relu", grad_output, output, negative_slope)
 
 
 def sigmoid(input: Array, *, out: Array | None = None) -> Array:
@@ -145,7 +145,7 @@ def sigmoid(input: Array, *, out: Array | None = None) -> Array:
     >>> fc.sigmoid(np.array([-np.inf, 0.0, np.log(3.0)]))
     array([0.  , 0.5 , 0.75])
     """
-    return _forward("sigmoid", input, out)
+    return forward("sigmoid", input, out)
 
 
 def sigmoid_backward(grad_output: Array, output: Array) -> Array:
@@ -157,7 +157,7 @@ def sigmoid_backward(grad_output: Array, output: Array) -> Array:
     >>> fc.sigmoid_backward(np.array([1.0, 1.0]), np.array([0.5, 0.75]))
     array([0.25  , 0.1875])
     """
-    return _backward("sigmoid", grad_output, output)
+    return backward("sigmoid", grad_output, output)
 
 
 def tanh(input: Array, *, out: Array | None = None) -> Array:
@@ -169,7 +169,7 @@ def tanh(input: Array, *, out: Array | None = None) -> Array:
     >>> fc.tanh(np.array([-np.inf, 0.0, np.log(3.0)]))
     array([-1. ,  0. ,  0.8])
     """
-    return _forward("tanh", input, out)
+    return forward("tanh", input, out)
 
 
 def tanh_backward(grad_output: Array, output: Array) -> Array:
@@ -181,7 +181,7 @@ def tanh_backward(grad_output: Array, output: Array) -> Array:
     >>> fc.tanh_backward(np.array([1.0, 1.0]), np.array([0.0, 0.5]))
     array([1.  , 0.75])
     """
-    return _backward("tanh", grad_output, output)
+    return backward("tanh", grad_output, output)
 
 
 def silu(input: Array, *, out: Array | None = None) -> Array:
@@ -198,7 +198,7 @@ def silu(input: Array, *, out: Array | None = None) -> Array:
     >>> fc.silu(np.array([-np.inf, 0.0, 100.0]))
     array([ -0.,   0., 100.])
     """
-    return _forward("silu", input, out)
+    return forward("silu", input, out)
 
 
 def silu_backward(grad_output: Array, input: Array) -> Array:
@@ -218,7 +218,7 @@ def silu_backward(grad_output: Array, input: Array) -> Array:
     >>> fc.silu_backward(np.array([3.0, 3.0]), np.array([0.0, 100.0]))
     array([1.5, 3. ])
     """
-    return _backward("silu", grad_output, input)
+    return backward("silu", grad_output, input)
 
 
 def hardswish(input: Array, *, out: Array | None = None) -> Array:
@@ -234,7 +234,7 @@ def hardswish(input: Array, *, out: Array | None = None) -> Array:
     >>> fc.hardswish(np.array([-4.0, 0.0, 1.5, 4.0]))
     array([-0.   ,  0.   ,  1.125,  4.   ])
     """
-    return _forward("hardswish", input, out)
+    return forward("hardswish", input, out)
 
 
 def hardswish_backward(grad_output: Array, input: Array) -> Array:
@@ -248,7 +248,7 @@ def hardswish_backward(grad_output: Array, input: Array) -> Array:
     >>> fc.hardswish_backward(np.ones(4), np.array([-3.0, 0.0, 1.5, 3.0]))
     array([0. , 0.5, 1. , 1. ])
     """
-    return _backward("hardswish", grad_output, input)
+    return backward("hardswish", grad_output, input)
 
 
 def gelu(input: Array, *, out: Array | None = None) -> Array:
@@ -266,7 +266,7 @@ def gelu(input: Array, *, out: Array | None = None) -> Array:
     >>> fc.gelu(np.array([-1.0, 0.0, 1.0])).round(4)
     array([-0.1587,  0.    ,  0.8413])
     """
-    return _forward("gelu", input, out)
+    return forward("gelu", input, out)
 
 
 def gelu_backward(grad_output: Array, input: Array) -> Array:
@@ -280,16 +280,18 @@ def gelu_backward(grad_output: Array, input: Array) -> Array:
     >>> fc.gelu_backward(np.ones(3), np.array([-1.0, 0.0, 1.0])).round(4)
     array([-0.0833,  0.5   ,  1.0833])
     """
-    return _backward("gelu", grad_output, input)
+    return backward("gelu", grad_output, input)
 
 
 @accepts_half
-def _forward(name: str, input: Array, out: Array | None, slope: float = 0.01) -> Array:
+def forward(name: str, input: Array, out: Array | None, slope: float = 0.01) -> Array:
+    """Apply an activation by its name; what the functions and layers share."""
     return _core.activation_forward(name, _arguments.array(name, "input", input), _arguments.output(name, out), slope)
 
 
 @accepts_half
-def _backward(name: str, grad_output: Array, saved: Array, slope: float = 0.01) -> Array:
+def backward(name: str, grad_output: Array, saved: Array, slope: float = 0.01) -> Array:
+    """Return the gradient of an activation by its name; saved: its input or its output, whichever it needs."""
     operation, what = f"{name}_backward", "input" if _core.gradient_needs_input(name) else "output"
     return _core.activation_backward(
         name,

@@ -31,7 +31,7 @@ def finish_activation(name: Activation | None, training: bool, output: Array) ->
     if name is None:
         return output, None
     if training and name in _NEED_INPUT:
-        return _core.activation_forward(name, output, None), output
+        return activation.forward(name, output, None), output
     return output, output
 
 
@@ -39,7 +39,7 @@ def activation_backward(name: Activation | None, grad_output: Array, saved: Arra
     """Return the gradient before an activation, from what `finish_activation` kept."""
     if name is None or saved is None:
         return grad_output
-    return _core.activation_backward(name, grad_output, saved)
+    return activation.backward(name, grad_output, saved)
 
 
 class _Elementwise(Layer):
