@@ -73,3 +73,46 @@ def activation_slope(name, x, slope=0.01):
             "hardswish": lambda: np.where(x <= -3, 0, np.where(x >= 3, 1, (2 * x + 3) / 6)),
             "gelu": lambda: normal_below(x) + x * normal_density(x),
         }[name]()
+
+
+# Normalizations. Every value minus the mean of its set, over the deviation of that set; sets differ.
+
+
+def _normalized(x, axes, epsilon):
+    mean = x.mean(axis=axes, keepdims=True)
+    return (x - mean) / np.sqrt(np.square(x - mean).mean(axis=axes, keepdims=True) + LONG(epsilon))
+
+
+def batch_norm(x, scale=1, bias=0, *, epsilon=1e-5):
+    x = np.asarray(x, LONG)
+    return _normalized(x, tuple(range(x.ndim - 1)), epsilon) * scale + bias
+
+
+def batch_norm_of(x, mean, variance, scale=1, bias=0, *, epsilon=1e-5):
+    """With statistics that are given."""
+    return (np.asarray(x, LONG) - mean) / np.sqrt(np.asarray(variance, LONG) + LONG(epsilon)) * scale + bias
+
+
+def group_norm(x, num_groups, scale=1, bias=0, *, epsilon=1e-5):
+    x = np.asarray(x, LONG)
+    groups = x.reshape(x.shape[0], math.prod(x.shape[1:-1]), num_groups, x.shape[-1] // num_groups)
+    return _normalized(groups, (1, 3), epsilon).reshape(x.shape) * scale + bias
+
+
+def instance_norm(x, scale=1, bias=0, *, epsilon=1e-5):
+    x = np.asarray(x, LONG)
+    return _normalized(x, tuple(range(1, x.ndim - 1)), epsilon) * scale + bias
+
+
+def layer_norm(x, scale=1, bias=0, *, epsilon=1e-5):
+    return _normalized(np.asarray(x, LONG), -1, epsilon) * scale + bias
+
+
+def local_response_norm(x, size=5, *, alpha=1e-4, beta=0.75, k=1.0):
+    x = np.asarray(x, LONG)
+    channels = x.shape[-1]
+    sums = np.zeros_like(x)
+    for c in range(channels):
+        first, last = max(c - (size - 1) // 2, 0), min(c + size // 2, channels - 1)
+        sums[..., c] = np.square(x[..., first : last + 1]).sum(axis=-1)
+    return x / (LONG(k) + LONG(alpha) / size * sums) ** LONG(beta)

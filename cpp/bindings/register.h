@@ -13,5 +13,6 @@ void register_pool(pybind11::module_& module);
 void register_dense(pybind11::module_& module);
 void register_resample(pybind11::module_& module);
 void register_elementwise(pybind11::module_& module);
+void register_norm(pybind11::module_& module);
 
 }  // namespace fastconv

@@ -1,4 +1,4 @@
-// The second table of every instruction set: what goes element by element. It is apart from
+// The second table of every instruction set: what goes element by element, and channel by channel. It is apart from
 // kernels/table.h so that one can change without the other; the same rules hold.
 #pragma once
 
@@ -7,6 +7,50 @@
 
 namespace fastconv {
 
+// Rows of values, one after the other; a column is a channel.
+template <class T>
+struct Rows {
+    const T* data;
+    index_t count, channels;
+};
+
+// target[r][c] = act((source[r][c] - centers[c]) * factors[c] + offsets[c])
+template <class T>
+struct ScaledRows {
+    Rows<T> source;
+    const T *centers, *factors, *offsets;
+    bool relu;
+    T* target;
+};
+
+// Gradients beside the values that they belong to. Where there is an output, gradients count only where it is positive:
+// they come through a ReLU.
+template <class T>
+struct GradientRows {
+    Rows<T> gradient;
+    const T* source;  // or null: not needed
+    const T* output;  // or null
+    const T* centers;
+};
+
+// Rows that are normalized each by itself: target[r][c] = (source[r][c] - mean) * inverse_std * scale[c] + bias[c].
+template <class T>
+struct NormalizedRows {
+    Rows<T> source;
+    const T *scale, *bias;  // or null: 1 and 0
+    double epsilon;
+};
+
+// target[r][c] = source[r][c] * (start + factor * sum over the window of source[r][d]^2)^-exponent, where the window
+// is c - before <= d <= c + after.
+template <class T>
+struct LocalResponse {
+    Rows<T> source;
+    index_t before, after;
+    T start, factor, exponent;
+    T* scratch;  // 3 * (channels + before + after + 16) values
+};
+
 template <class T>
 struct ElementKernels {
     // slope: of leaky ReLU below zero. output may be the input.
@@ -14,6 +58,23 @@ struct ElementKernels {
     // grad_input = grad_output times the activation's derivative, from what was saved of it (elementwise/activation.h)
     void (*activation_backward)(ActivationKind kind, const T* grad_output, const T* saved, index_t count, T slope,
                                 T* grad_input) noexcept;
+
+    // The mean of every column, and the sum of squares of the distances from it.
+    void (*moments)(const Rows<T>& rows, double* means, double* squares) noexcept;
+    void (*scale_rows)(const ScaledRows<T>&) noexcept;
+    // sums[c] += sum over r of g[r][c]; products[c] += sum over r of g[r][c] * (source[r][c] - centers[c])
+    void (*add_gradients)(const GradientRows<T>&, double* sums, double* products) noexcept;
+    // target = g * factors[c] + (source - centers[c]) * slopes[c] + offsets[c]; without a source the first term alone
+    void (*combine_gradients)(const GradientRows<T>&, const T* factors, const T* slopes, const T* offsets,
+                              T* target) noexcept;
+
+    void (*normalize_rows)(const NormalizedRows<T>&, T* target) noexcept;
+    // The gradient of the source; those of scale and bias are added to two arrays.
+    void (*normalize_rows_backward)(const NormalizedRows<T>&, const T* gradient, T* target, T* grad_scale,
+                                    T* grad_bias) noexcept;
+
+    void (*local_response)(const LocalResponse<T>&, T* target) noexcept;
+    void (*local_response_backward)(const LocalResponse<T>&, const T* gradient, T* target) noexcept;
 };
 
 struct ElementTable {

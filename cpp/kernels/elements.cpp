@@ -2,6 +2,8 @@
 // the object file.
 #include "kernels/activation.h"
 #include "kernels/element_table.h"
+#include "kernels/local_response.h"
+#include "kernels/norm.h"
 
 namespace fastconv {
 namespace {
@@ -11,6 +13,14 @@ constexpr ElementKernels<T> make_table() {
     return {
         activate<T>,  // in the order of struct ElementKernels
         activation_backward<T>,
+        moments<T>,
+        scale_rows<T>,
+        add_gradients<T>,
+        combine_gradients<T>,
+        normalize_rows<T>,
+        normalize_rows_backward<T>,
+        local_response<T>,
+        local_response_backward<T>,
     };
 }
 

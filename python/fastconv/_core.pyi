@@ -144,3 +144,39 @@ def activation_names() -> list[str]: ...
 def gradient_needs_input(name: str) -> bool: ...
 def activation_forward(name: str, input: _Array, out: _Array | None, slope: float = ...) -> _Array: ...
 def activation_backward(name: str, grad_output: _Array, saved: _Array, slope: float = ...) -> _Array: ...
+def channel_statistics(operation: str, input: _Array, groups: int) -> tuple[_Array, _Array]: ...
+def channel_norm_forward(
+    operation: str,
+    input: _Array,
+    groups: int,
+    mean: _Array,
+    inverse_std: _Array,
+    scale: _Array | None,
+    bias: _Array | None,
+    activation: str | None,
+    out: _Array | None,
+) -> _Array: ...
+def channel_norm_backward(
+    operation: str,
+    grad_output: _Array,
+    input: _Array,
+    output: _Array | None,
+    groups: int,
+    mean: _Array,
+    inverse_std: _Array,
+    scale: _Array | None,
+    constant_statistics: bool,
+    with_input: bool,
+) -> tuple[_Array | None, _Array, _Array]: ...
+def layer_norm_forward(
+    input: _Array, scale: _Array | None, bias: _Array | None, epsilon: float, out: _Array | None
+) -> _Array: ...
+def layer_norm_backward(
+    grad_output: _Array, input: _Array, scale: _Array | None, epsilon: float
+) -> tuple[_Array, _Array, _Array]: ...
+def local_response_forward(
+    input: _Array, size: int, alpha: float, beta: float, k: float, out: _Array | None
+) -> _Array: ...
+def local_response_backward(
+    grad_output: _Array, input: _Array, size: int, alpha: float, beta: float, k: float
+) -> _Array: ...
