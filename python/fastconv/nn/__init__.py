@@ -18,6 +18,7 @@ from fastconv.nn.dropout import Dropout
 from fastconv.nn.layer import Layer, Sequential
 from fastconv.nn.linear import Linear
 from fastconv.nn.loss import cross_entropy
+from fastconv.nn.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm
 from fastconv.nn.pool import (
     AvgPool,
     AvgPool1d,
@@ -52,6 +53,7 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "BatchNorm",
     "Concatenate",
     "Conv",
     "Conv1d",
@@ -66,10 +68,14 @@ __all__ = [
     "Flatten",
     "GlobalAvgPool",
     "GlobalMaxPool",
+    "GroupNorm",
     "Hardswish",
+    "InstanceNorm",
     "Layer",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
     "LpPool",
     "LpPool1d",
     "LpPool2d",

@@ -30,6 +30,8 @@ class Layer(ABC):
     ----------
     parameters : mapping of str to ndarray, optional
         Arrays to train, by name. The layer keeps these very arrays and makes a gradient of zeros beside each.
+    buffers : mapping of str to ndarray, optional
+        Arrays that the forward pass in training mode changes, and that belong to the state as parameters do.
 
     Attributes
     ----------
@@ -53,8 +55,11 @@ class Layer(ABC):
     array([0., 5.])
     """
 
-    def __init__(self, parameters: Mapping[str, Array] | None = None) -> None:
+    def __init__(
+        self, parameters: Mapping[str, Array] | None = None, buffers: Mapping[str, Array] | None = None
+    ) -> None:
         self._parameters = dict(parameters or {})
+        self._buffers = dict(buffers or {})
         self._gradients = {name: np.zeros(value.shape, value.dtype) for name, value in self._parameters.items()}
         self._saved: tuple[Any, ...] | None = None
         self.training = True
@@ -116,8 +121,13 @@ class Layer(ABC):
         return MappingProxyType(self._gradients)
 
     @property
+    def buffers(self) -> Mapping[str, Array]:
+        """Arrays that no gradient changes but the forward pass in training mode: averages over batches, by name."""
+        return MappingProxyType(self._buffers)
+
+    @property
     def generators(self) -> Mapping[str, np.random.Generator]:
-        """The sources of randomness of the forward pass, by name. With `parameters`, all that a run must restore."""
+        """The sources of randomness of the forward pass, by name. With `state_dict`, all that a run must restore."""
         return MappingProxyType({})
 
     def _accumulate(self, **gradients: Array | None) -> None:
@@ -143,11 +153,11 @@ class Layer(ABC):
         return self
 
     def state_dict(self) -> dict[str, Array]:
-        """Return a copy of every parameter, by name."""
-        return {name: value.copy() for name, value in self.parameters.items()}
+        """Return a copy of every parameter and buffer, by name."""
+        return {name: value.copy() for name, value in (*self.parameters.items(), *self.buffers.items())}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
-        """Overwrite the parameters with the arrays of ``state``.
+        """Overwrite parameters and buffers with the arrays of ``state``.
 
         Raises
         ------
@@ -156,10 +166,10 @@ class Layer(ABC):
         TypeError
             If a dtype differs.
         """
-        parameters = self.parameters
-        faults = [f"missing {name}" for name in parameters if name not in state]
-        faults += [f"unexpected {name}" for name in state if name not in parameters]
-        common = [(name, parameters[name], state[name]) for name in parameters if name in state]
+        own = {**self.parameters, **self.buffers}
+        faults = [f"missing {name}" for name in own if name not in state]
+        faults += [f"unexpected {name}" for name in state if name not in own]
+        common = [(name, own[name], state[name]) for name in own if name in state]
         faults += [
             f"{name} has shape {new.shape}, expected {old.shape}" for name, old, new in common if old.shape != new.shape
         ]
@@ -235,6 +245,11 @@ class Sequential(Layer):
     def gradients(self) -> Mapping[str, Array]:
         """The gradients of all layers, by the names of `parameters`."""
         return self._nested("gradients")
+
+    @property
+    def buffers(self) -> Mapping[str, Array]:
+        """The buffers of all layers, as "layer.buffer"."""
+        return self._nested("buffers")
 
     @property
     def generators(self) -> Mapping[str, np.random.Generator]:
