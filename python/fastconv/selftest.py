@@ -2,19 +2,21 @@
 
 All data are small integers, whose sums floating-point numbers hold exactly in any order. So every result must be equal
 to that of a few lines of NumPy, to the last bit; or, from an algorithm that transforms the numbers first, so near to it
-that it can be no other integer.
+that it can be no other integer. Only activations and normalizations, whose results are no integers, may differ by
+roundings.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fastconv import _core, conv, dense, explanation, pool, runtime
+from fastconv import _core, activation, conv, dense, explanation, norm, pool, runtime
 from fastconv._arguments import Array
 
 _CONV = {
@@ -56,7 +58,9 @@ def main() -> int:
     failed = 0
     for isa in runtime.info()["isa_available"]:
         with runtime.options(isa=isa):
-            for name, passed in itertools.chain(_check_convolutions(), _check_pooling(), _check_linear()):
+            for name, passed in itertools.chain(
+                _check_convolutions(), _check_pooling(), _check_linear(), _check_elements()
+            ):
                 print(f"{isa:>9}  {name:<46} {'ok' if passed else 'FAILED'}")
                 failed += not passed
     print(f"failed: {failed} checks" if failed else "ok")
@@ -156,6 +160,35 @@ def _check_linear() -> Iterator[tuple[str, bool]]:
         expected = (input @ weight + bias, grad_output @ weight.T, input.T @ grad_output, grad_output.sum(axis=0))
         for part, one, other in zip(_PASSES, found, expected, strict=True):
             yield f"linear {dtype} {part}", _equal(one, other)
+
+
+def _check_elements() -> Iterator[tuple[str, bool]]:
+    """Activations and normalizations round: their results have to be near those of NumPy."""
+    rng = np.random.default_rng(0)
+    for dtype, near in (("float32", 1e-5), ("float64", 1e-13)):
+        input, grad_output = _integers(rng, (3, 7, 37), dtype), _integers(rng, (3, 7, 37), dtype)
+        sigmoid = 1 / (1 + np.exp(-input))
+        normal = np.array([math.erfc(-value / math.sqrt(2)) / 2 for value in input.flat], dtype).reshape(input.shape)
+        expected = {
+            "relu": np.maximum(input, 0),
+            "relu6": np.clip(input, 0, 6),
+            "leaky_relu": np.where(input > 0, input, 0.01 * input),
+            "sigmoid": sigmoid,
+            "tanh": np.tanh(input),
+            "silu": input * sigmoid,
+            "hardswish": input * np.clip(input + 3, 0, 6) / 6,
+            "gelu": input * normal,
+        }
+        for name, values in expected.items():
+            yield f"{name} {dtype}", _equal(getattr(activation, name)(input), values, near)
+        for name, axes in (("batch_norm", (0, 1)), ("instance_norm", (1,)), ("layer_norm", (2,))):
+            mean, inverse = input.mean(axes, keepdims=True), 1 / np.sqrt(input.var(axes, keepdims=True) + 1e-5)
+            values = (input - mean) * inverse
+            sums = grad_output.mean(axes, keepdims=True), (grad_output * values).mean(axes, keepdims=True)
+            gradient = inverse * (grad_output - sums[0] - values * sums[1])
+            yield f"{name} {dtype} forward", _equal(getattr(norm, name)(input), values, near)
+            found = getattr(norm, f"{name}_backward")(grad_output, input)
+            yield f"{name} {dtype} backward", _equal(found.input, gradient, near)
 
 
 def _equal(found: Array | None, expected: Array, near: float = 0.0) -> bool:
