@@ -42,6 +42,9 @@ struct alignas(64) ColumnSums {
     FASTCONV_INLINE void add(index_t c, Vec<T> value) { store(values + c, load(values + c) + value); }
 };
 
+// What rounding alone makes negative is zero; NaN stays.
+FASTCONV_INLINE double not_negative(double value) { return value < 0 ? 0 : value; }
+
 // The mean of every column of a block, and its squared distances, joined with those of `before` rows above (Chan, Golub
 // and LeVeque, "Algorithms for computing the sample variance", 1983, equations 2.1).
 template <class T>
@@ -68,7 +71,7 @@ void join_block_moments(const T* block, index_t pitch, index_t rows, index_t col
     for (index_t c = 0; c < columns; ++c) {
         const double off = static_cast<double>(sums.values[c]) / count;  // of the rounded center from the mean
         const double mean = static_cast<double>(centers.values[c]) + off;
-        const double square = static_cast<double>(distances.values[c]) - off * off * count;
+        const double square = not_negative(static_cast<double>(distances.values[c]) - off * off * count);
         const double delta = mean - means[c];
         means[c] += delta * weight;
         squares[c] += square + delta * delta * cross;
@@ -152,9 +155,12 @@ void combine_gradients(const GradientRows<T>& rows, const T* factors, const T* s
 
 template <class T>
 FASTCONV_INLINE T sum_of_lanes(Vec<T> value) {
-    T sum = 0;
-    for (index_t lane = 0; lane < kLanes<T>; ++lane) sum += value[lane];
-    return sum;
+    alignas(64) T lanes[kLanes<T>];
+    store(lanes, value);
+#pragma GCC unroll 8
+    for (index_t half = kLanes<T> / 2; half > 0; half /= 2)
+        for (index_t lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
+    return lanes[0];
 }
 
 // Sums over a row of vectors that function(c, lanes) gives, in four chains.
@@ -177,11 +183,11 @@ struct RowScale {
     FASTCONV_INLINE Vec<T> operator()(Vec<T> value) const { return (value - center) * inverse_std + offset; }
 };
 
+// Ones in the first lanes, zeros in the others.
 template <class T>
-FASTCONV_INLINE Vec<T> first_lanes(Vec<T> value, index_t lanes) {
-    if (lanes == kLanes<T>) return value;
-    for (index_t lane = lanes; lane < kLanes<T>; ++lane) value[lane] = 0;
-    return value;
+FASTCONV_INLINE Vec<T> first_lanes(index_t lanes) {
+    static constexpr T kOnes[2 * 16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    return load(kOnes + 16 - lanes);
 }
 
 template <class T>
@@ -190,15 +196,15 @@ RowScale<T> row_scale(const T* row, index_t columns, double epsilon) noexcept {
     const T sum = sum_over<T>(columns, [&](index_t c, index_t lanes) { return load_part(row + c, lanes); });
     const Vec<T> center = splat(sum / static_cast<T>(columns));
     const auto distance = [&](index_t c, index_t lanes) {
-        return first_lanes<T>(load_part(row + c, lanes) - center, lanes);
+        const Vec<T> value = load_part(row + c, lanes) - center;
+        return lanes == kLanes<T> ? value : value * first_lanes<T>(lanes);
     };
     const double off = static_cast<double>(sum_over<T>(columns, distance)) / count;
     const double squares = static_cast<double>(sum_over<T>(columns, [&](index_t c, index_t lanes) {
         const Vec<T> value = distance(c, lanes);
         return value * value;
     }));
-    const double variance = squares / count - off * off;
-    const double inverse_std = 1 / square_root<double>(splat(variance + epsilon))[0];
+    const double inverse_std = 1 / square_root<double>(splat(not_negative(squares / count - off * off) + epsilon))[0];
     return {center, splat(static_cast<T>(inverse_std)), splat(static_cast<T>(-off * inverse_std))};
 }
 

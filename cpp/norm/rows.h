@@ -1,9 +1,10 @@
 // How the pixels of a sample become rows for the kernels, and tasks. Pixels of few channels are joined until a row
-// fills several vectors; what the kernels know by column then repeats in it, once for every pixel of a row. Tasks are
-// cut by geometry alone, so that the number of threads changes no bit.
+// fills several vectors and no part of one; what the kernels know by column then repeats in it, once for every pixel of
+// a row. Tasks are cut by geometry alone, so that the number of threads changes no bit.
 #pragma once
 
 #include <algorithm>
+#include <numeric>
 
 #include "core/arithmetic.h"
 #include "kernels/index.h"
@@ -17,8 +18,9 @@ struct JoinedRows {
 
     // At most so many tasks for a sample; 0: as many as pay.
     JoinedRows(index_t pixels, index_t channels, index_t most_tasks) {
-        constexpr index_t wide = 64, values_per_task = 32768;
-        joined = std::clamp<index_t>(ceil_div(wide, channels), 1, std::max<index_t>(pixels, 1));
+        constexpr index_t wide = 64, vector = 16, values_per_task = 32768;
+        joined = channels < wide ? round_up(ceil_div(wide, channels), vector / std::gcd(channels, vector)) : 1;
+        joined = std::min(joined, std::max<index_t>(pixels, 1));
         columns = joined * channels;
         rows = pixels / joined;
         rest = pixels % joined * channels;
