@@ -25,9 +25,9 @@ class Node:
     def get(self, name, default=None):
         return self.attributes.get(name, default)
 
-    def per_axis(self, name, rank):
+    def per_axis(self, name, rank, usual=1):
         """Strides and dilations: ones where nothing is said."""
-        return tuple(self.get(name, (1,) * rank))
+        return tuple(self.get(name, (usual,) * rank))
 
     def padding(self, rank):
         named = {"SAME_UPPER": "same", "SAME_LOWER": "same_lower", "VALID": "valid"}
@@ -69,6 +69,51 @@ def conv(node, x, weight, bias=None):
     weight = weight.transpose(*range(2, weight.ndim), 1, 0)
     keywords = {"groups": node.get("group", 1), **node.sliding(rank)}
     return channels_first(by_rank("conv{}", rank)(channels_last(x), weight, bias, **keywords))
+
+
+def conv_transpose(node, x, weight, bias=None):
+    rank = x.ndim - 2
+    weight = weight.transpose(*range(2, weight.ndim), 1, 0)
+    keywords = {"groups": node.get("group", 1), "output_padding": node.per_axis("output_padding", rank, 0)}
+    keywords |= node.sliding(rank)
+    if shape := node.get("output_shape"):  # which says the padding, and where it says too little of it, what is added
+        steps = zip(x.shape[2:], weight.shape, keywords["stride"], keywords["dilation"], shape, strict=False)
+        missing = [(extent - 1) * s + (k - 1) * d + 1 - wanted for extent, k, s, d, wanted in steps]
+        halves = [(max(total, 0) // 2, max(total, 0) - max(total, 0) // 2) for total in missing]
+        upper = node.get("auto_pad") == "SAME_UPPER"
+        keywords["padding"] = tuple(halves if upper else [(after, before) for before, after in halves])
+        keywords["output_padding"] = tuple(max(-total, 0) for total in missing)
+    return channels_first(by_rank("conv_transpose{}", rank)(channels_last(x), weight, bias, **keywords))
+
+
+def batch_norm(node, x, scale, bias, mean, variance):
+    source, epsilon = channels_last(x), node.get("epsilon", 1e-5)
+    if not node.get("training_mode", 0):
+        keywords = {"running_mean": mean, "running_var": variance, "training": False, "epsilon": epsilon}
+        return channels_first(fc.batch_norm(source, scale, bias, **keywords))
+    # ONNX keeps the momentum's share of the old statistics, and of the new ones the variance of the batch itself.
+    new_mean, new_variance = np.zeros_like(mean), np.zeros_like(variance)
+    keywords = {"running_mean": new_mean, "running_var": new_variance, "momentum": 1.0, "epsilon": epsilon}
+    output = channels_first(fc.batch_norm(source, scale, bias, **keywords))
+    count, old = math.prod(source.shape[:-1]), np.float32(node.get("momentum", 0.9))
+    new_variance *= (count - 1) / count
+    return output, old * mean + (1 - old) * new_mean, old * variance + (1 - old) * new_variance
+
+
+def instance_norm(node, x, scale, bias):
+    return channels_first(fc.instance_norm(channels_last(x), scale, bias, epsilon=node.get("epsilon", 1e-5)))
+
+
+def group_norm(node, x, scale, bias):
+    groups, channels = node.get("num_groups"), x.shape[1]
+    if scale.size != channels:  # one for each group, as the operator had them at first
+        scale, bias = (np.repeat(array, channels // groups) for array in (scale, bias))
+    return channels_first(fc.group_norm(channels_last(x), groups, scale, bias, epsilon=node.get("epsilon", 1e-5)))
+
+
+def local_response_norm(node, x):
+    keywords = {"alpha": node.get("alpha", 1e-4), "beta": node.get("beta", 0.75), "k": node.get("bias", 1.0)}
+    return channels_first(fc.local_response_norm(channels_last(x), node.get("size"), **keywords))
 
 
 def max_pool(node, x):
@@ -177,10 +222,15 @@ def col2im(node, columns, image_shape, block_shape):
 
 OPERATORS = {
     "AveragePool": avg_pool,
+    "BatchNormalization": batch_norm,
     "Col2Im": col2im,
     "Conv": conv,
+    "ConvTranspose": conv_transpose,
     "GlobalAveragePool": global_pool(fc.global_avg_pool),
     "GlobalMaxPool": global_pool(fc.global_max_pool),
+    "GroupNormalization": group_norm,
+    "InstanceNormalization": instance_norm,
+    "LRN": local_response_norm,
     "LpPool": lp_pool,
     "MaxPool": max_pool,
     "MaxUnpool": max_unpool,

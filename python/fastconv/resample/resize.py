@@ -69,7 +69,8 @@ def resize(
     mode : "nearest" or "linear"
         Linear interpolation goes axis by axis: bilinear for images, trilinear for volumes.
     align_corners : bool
-        Whether the centers of the outermost pixels lie on each other, instead of their outer edges; for "linear".
+        Whether the centers of the outermost pixels lie on each other, instead of their outer edges; for "linear". They
+        do so whatever the scale, unlike with ONNX's coordinates of this name, which a scale moves.
     antialias : bool
         Whether a smaller output averages over all pixels that it stands for, with triangular weights; for "linear".
     coordinates : str, optional
@@ -203,8 +204,8 @@ def _matrices(
     matrices = {}
     for i, (extent, targets) in enumerate(zip(spatial, extents, strict=True)):
         factor = None if scales is None else scales[i]
-        if factor is not None and factor * extent == targets:
-            factor = None  # the quotient of the extents says it exactly
+        if rule.align_corners or (factor is not None and factor * extent == targets):
+            factor = None  # corners lie on corners whatever the scale; or the quotient of the extents says it exactly
         if extent == targets and factor is None and coordinates != "tf_crop_and_resize":
             continue
         matrices[1 + i] = axis_weights(
