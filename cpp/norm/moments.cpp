@@ -36,13 +36,25 @@ void for_each_task(const ChannelGeometry& g, const JoinedRows& rows, double work
                  [&](index_t task, int) { visit(task / rows.tasks, task % rows.tasks); });
 }
 
+// Calls visit(column, group, channel) for the columns of whole pixels side by side.
+template <class Visit>
+void for_each_column(const ChannelGeometry& g, index_t columns, const Visit& visit) {
+    const index_t per_group = g.channels_per_group();
+    for (index_t pixel = 0; pixel < columns; pixel += g.channels)
+        for (index_t group = 0; group < g.groups; ++group)
+            for (index_t c = group * per_group; c < (group + 1) * per_group; ++c) visit(pixel + c, group, c);
+}
+
 }  // namespace
 
 void Moments::join(const Moments& other) {
-    if (other.count == 0) return;
-    const double all = count + other.count, delta = other.mean - mean;
-    mean += delta * (other.count / all);
-    squares += other.squares + delta * delta * (count * other.count / all);
+    if (count == 0) {
+        *this = other;
+        return;
+    }
+    const double all = count + other.count, share = other.count / all, delta = other.mean - mean;
+    mean += delta * share;
+    squares += other.squares + delta * delta * (count * share);
     count = all;
 }
 
@@ -59,25 +71,26 @@ void channel_moments(const ChannelGeometry& g, const T* input, double* mean, dou
     for_each_task(g, rows, 6.0, moments_of);
 
     // Every column of the joined rows, and what remains behind them, belongs to the group of its channel.
-    for (index_t sample = 0; sample < g.samples; ++sample) {
-        std::vector<Moments> groups(static_cast<std::size_t>(g.groups));
-        const auto group_of = [&](index_t column) -> Moments& {
-            return groups[static_cast<std::size_t>(column % g.channels / g.channels_per_group())];
-        };
+    std::vector<Moments> found(static_cast<std::size_t>(g.statistics()));
+    const double columns = static_cast<double>(g.samples * (rows.tasks * rows.columns + rows.rest));
+    parallel_for(g.samples, worthwhile_threads(32 * columns, g.samples), [&](index_t sample, int) {
+        Moments* groups = found.data() + sample * g.groups;
         for (index_t task = 0; task < rows.tasks; ++task) {
-            const index_t at = partial.at(sample, task);
-            const auto count = static_cast<double>(std::min(rows.rows_per_task, rows.rows - task * rows.rows_per_task));
-            for (index_t c = 0; c < rows.columns; ++c)
-                group_of(c).join({count, partial.first[at + c], partial.second[at + c]});
+            const index_t at = partial.at(sample, task), first = task * rows.rows_per_task;
+            const auto count = static_cast<double>(std::min(rows.rows_per_task, rows.rows - first));
+            for_each_column(g, rows.columns, [&](index_t column, index_t group, index_t) {
+                groups[group].join({count, partial.first[at + column], partial.second[at + column]});
+            });
         }
         const T* remaining = input + sample * g.sample_size() + rows.rows * rows.columns;
-        for (index_t c = 0; c < rows.rest; ++c) group_of(c).join({1, static_cast<double>(remaining[c]), 0});
+        for_each_column(g, rows.rest, [&](index_t column, index_t group, index_t) {
+            groups[group].join({1, static_cast<double>(remaining[column]), 0});
+        });
         for (index_t group = 0; group < g.groups; ++group) {
-            const Moments& found = groups[static_cast<std::size_t>(group)];
-            mean[sample * g.groups + group] = found.mean;
-            variance[sample * g.groups + group] = found.squares / std::max(found.count, 1.0);
+            mean[sample * g.groups + group] = groups[group].mean;
+            variance[sample * g.groups + group] = groups[group].squares / std::max(groups[group].count, 1.0);
         }
-    }
+    });
 }
 
 template <class T>
@@ -87,9 +100,9 @@ void gradient_sums(const ChannelGeometry& g, const ChannelNormBackward<T>& pass,
     Buffer buffer;
     T* centers = carve_buffer(buffer, [&](Arena& arena) { return arena.take<T>(g.samples * rows.columns); });
     for (index_t sample = 0; sample < g.samples; ++sample)
-        for (index_t c = 0; c < rows.columns; ++c)
-            centers[sample * rows.columns + c] =
-                static_cast<T>(pass.statistics.mean[sample * g.groups + c % g.channels / g.channels_per_group()]);
+        for_each_column(g, rows.columns, [&](index_t column, index_t group, index_t) {
+            centers[sample * rows.columns + column] = static_cast<T>(pass.statistics.mean[sample * g.groups + group]);
+        });
 
     for_each_task(g, rows, 6.0, [&](index_t sample, index_t task) {
         const index_t at = partial.at(sample, task);
@@ -109,11 +122,11 @@ void gradient_sums(const ChannelGeometry& g, const ChannelNormBackward<T>& pass,
     std::fill_n(products, g.samples * g.channels, 0.0);
     for (index_t sample = 0; sample < g.samples; ++sample)
         for (index_t task = 0; task < rows.tasks; ++task)
-            for (index_t c = 0; c < rows.columns; ++c) {
-                const index_t at = partial.at(sample, task) + c, channel = sample * g.channels + c % g.channels;
+            for_each_column(g, rows.columns, [&](index_t column, index_t, index_t c) {
+                const index_t at = partial.at(sample, task) + column, channel = sample * g.channels + c;
                 sums[channel] += partial.first[at];
                 products[channel] += partial.second[at];
-            }
+            });
 }
 
 template void channel_moments(const ChannelGeometry&, const float*, double*, double*);

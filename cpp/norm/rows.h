@@ -20,7 +20,8 @@ struct JoinedRows {
     JoinedRows(index_t pixels, index_t channels, index_t most_tasks) {
         constexpr index_t wide = 64, vector = 16, values_per_task = 32768;
         joined = channels < wide ? round_up(ceil_div(wide, channels), vector / std::gcd(channels, vector)) : 1;
-        joined = std::min(joined, std::max<index_t>(pixels, 1));
+        // Every column of a row costs something in the end; over sixteen rows that is little.
+        joined = std::clamp<index_t>(pixels / 16, 1, joined);
         columns = joined * channels;
         rows = pixels / joined;
         rest = pixels % joined * channels;
