@@ -1,5 +1,8 @@
 #include "resample/resample.h"
 
+#include <pybind11/stl.h>
+
+#include <tuple>
 #include <vector>
 
 #include "bindings/arrays.h"
@@ -22,32 +25,70 @@ void check_entries(const std::string& operation, const Indices& start, const Ind
     if (!valid) fail(operation, "the entries don't belong to an axis of " + std::to_string(extent));
 }
 
-py::array resample_axis(const std::string& operation, const py::array& input, index_t axis, const Indices& start,
-                        const Indices& index, const Weights& weight) {
+// The matrix of one axis as Python has it.
+struct AxisMatrix {
+    Indices start, index;
+    Weights weight;
+
+    index_t targets() const { return start.size() - 1; }
+};
+
+// The same with weights as T, over the matrix's own entries.
+template <class T>
+struct AxisOf {
+    AxisOf(const AxisMatrix& matrix, index_t extent)
+        : factors(matrix.weight.data(), matrix.weight.data() + matrix.weight.size()),
+          weights{extent, matrix.targets(), matrix.start.data(), matrix.index.data(), factors.data()} {}
+
+    std::vector<T> factors;
+    AxisWeights<T> weights;
+};
+
+// Resamples one axis, or it and the next one.
+py::array resample(const std::string& operation, const py::array& input, index_t axis,
+                   const std::vector<AxisMatrix>& matrices) {
     return dispatch(operation, "input", input, [&](auto type) -> py::array {
         using T = decltype(type);
         Shape shape = shape_of(input);
-        if (axis < 0 || axis >= static_cast<index_t>(shape.size()))
+        const auto at = static_cast<std::size_t>(axis), count = matrices.size();
+        if (axis < 0 || count < 1 || count > 2 || at + count > shape.size())
             fail(operation, "input " + to_string(shape) + " has no axis " + std::to_string(axis));
-        const auto at = static_cast<std::size_t>(axis);
-        check_entries(operation, start, index, weight, shape[at]);
+        std::vector<AxisOf<T>> axes;
+        for (std::size_t i = 0; i < count; ++i) {
+            check_entries(operation, matrices[i].start, matrices[i].index, matrices[i].weight, shape[at + i]);
+            axes.emplace_back(matrices[i], shape[at + i]);
+            shape[at + i] = matrices[i].targets();
+        }
         index_t outer = 1, inner = 1;
         for (std::size_t i = 0; i < at; ++i) outer *= shape[i];
-        for (std::size_t i = at + 1; i < shape.size(); ++i) inner *= shape[i];
-        const std::vector<T> factors(weight.data(), weight.data() + weight.size());
+        for (std::size_t i = at + count; i < shape.size(); ++i) inner *= shape[i];
         const Contiguous<T> source(operation, "input", input);
-        const AxisWeights<T> weights{shape[at], start.size() - 1, start.data(), index.data(), factors.data()};
-        shape[at] = weights.targets;
-        return computed_array<T>(operation, shape,
-                                 [&](T* target) { apply_along_axis(weights, outer, inner, source.data(), target); });
+        return computed_array<T>(operation, shape, [&](T* target) {
+            if (count == 1) return apply_along_axis(axes[0].weights, outer, inner, source.data(), target);
+            apply_to_plane(axes[0].weights, axes[1].weights, outer, inner, source.data(), target);
+        });
     });
 }
 
 }  // namespace
 
 void register_resample(py::module_& module) {
-    module.def("resample_axis", &resample_axis, py::arg("operation"), py::arg("input").noconvert(), py::arg("axis"),
+    const auto resample_axis = [](const std::string& operation, const py::array& input, index_t axis,
+                                  const Indices& start, const Indices& index, const Weights& weight) {
+        return resample(operation, input, axis, {{start, index, weight}});
+    };
+    module.def("resample_axis", resample_axis, py::arg("operation"), py::arg("input").noconvert(), py::arg("axis"),
                py::arg("start"), py::arg("index"), py::arg("weight"));
+    const auto resample_plane = [](const std::string& operation, const py::array& input, index_t axis,
+                                   const std::tuple<Indices, Indices, Weights>& height,
+                                   const std::tuple<Indices, Indices, Weights>& width) {
+        const auto matrix = [](const auto& parts) {
+            return AxisMatrix{std::get<0>(parts), std::get<1>(parts), std::get<2>(parts)};
+        };
+        return resample(operation, input, axis, {matrix(height), matrix(width)});
+    };
+    module.def("resample_plane", resample_plane, py::arg("operation"), py::arg("input").noconvert(), py::arg("axis"),
+               py::arg("height"), py::arg("width"));
 }
 
 }  // namespace fastconv

@@ -5,6 +5,7 @@
 #include "core/arithmetic.h"
 #include "core/isa.h"
 #include "core/threads.h"
+#include "elementwise/streamed.h"
 
 namespace fastconv {
 namespace {
@@ -40,17 +41,23 @@ bool gradient_needs_input(ActivationKind kind) {
 
 template <class T>
 void activate(ActivationKind kind, const T* input, index_t count, T* output, T slope) {
+    const bool stream = output != input && worth_streaming<T>(count);
     for_each_chunk(kind, count, [&](index_t first, index_t size) {
-        element_kernels<T>().activate(kind, input + first, size, slope, output + first);
+        write_values(stream, size, 1, output + first, [&](index_t at, index_t values, T* target) {
+            element_kernels<T>().activate(kind, input + first + at, values, slope, target);
+        });
     });
 }
 
 template <class T>
 void activation_backward(ActivationKind kind, const T* grad_output, const T* saved, index_t count, T* grad_input,
                          T slope) {
+    const bool stream = worth_streaming<T>(count);
     for_each_chunk(kind, count, [&](index_t first, index_t size) {
-        element_kernels<T>().activation_backward(kind, grad_output + first, saved + first, size, slope,
-                                                 grad_input + first);
+        write_values(stream, size, 1, grad_input + first, [&](index_t at, index_t values, T* target) {
+            const index_t here = first + at;
+            element_kernels<T>().activation_backward(kind, grad_output + here, saved + here, values, slope, target);
+        });
     });
 }
 

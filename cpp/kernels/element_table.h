@@ -51,6 +51,17 @@ struct LocalResponse {
     T* scratch;  // 3 * (channels + before + after + 16) values
 };
 
+// target[q] = the sum over j in [start[q], start[q + 1]) of weight[j] * source[index[j]]; rows of `inner` values each.
+template <class T>
+struct WeightedRows {
+    const T* source;
+    index_t inner;
+    const index_t *start, *index;
+    const T* weight;
+    index_t targets;
+    T* target;
+};
+
 template <class T>
 struct ElementKernels {
     // slope: of leaky ReLU below zero. output may be the input.
@@ -75,6 +86,8 @@ struct ElementKernels {
 
     void (*local_response)(const LocalResponse<T>&, T* target) noexcept;
     void (*local_response_backward)(const LocalResponse<T>&, const T* gradient, T* target) noexcept;
+
+    void (*weigh_rows)(const WeightedRows<T>&) noexcept;
 };
 
 struct ElementTable {

@@ -4,6 +4,7 @@
 #include "kernels/element_table.h"
 #include "kernels/local_response.h"
 #include "kernels/norm.h"
+#include "kernels/weighted.h"
 
 namespace fastconv {
 namespace {
@@ -21,6 +22,7 @@ constexpr ElementKernels<T> make_table() {
         normalize_rows_backward<T>,
         local_response<T>,
         local_response_backward<T>,
+        weigh_rows<T>,
     };
 }
 

@@ -8,6 +8,7 @@
 #include "core/memory.h"
 #include "core/threads.h"
 #include "elementwise/activation.h"
+#include "elementwise/streamed.h"
 #include "norm/moments.h"
 #include "norm/rows.h"
 
@@ -56,6 +57,15 @@ void for_each_piece(const ChannelGeometry& g, const JoinedRows& rows, const Visi
 double value_or(const float* values, index_t i, double otherwise) { return values == nullptr ? otherwise : values[i]; }
 double value_or(const double* values, index_t i, double otherwise) { return values == nullptr ? otherwise : values[i]; }
 
+// The gradient of scale or bias: sums over the samples, in order.
+template <class T>
+void add_samples(const ChannelGeometry& g, const std::vector<double>& values, T* gradient) {
+    if (gradient == nullptr) return;
+    std::vector<double> sums(static_cast<std::size_t>(g.channels));
+    for (std::size_t i = 0; i < values.size(); ++i) sums[i % sums.size()] += values[i];
+    for (std::size_t c = 0; c < sums.size(); ++c) gradient[c] = static_cast<T>(sums[c]);
+}
+
 }  // namespace
 
 template <class T>
@@ -73,15 +83,18 @@ void channel_norm_forward(const ChannelGeometry& g, const T* input, const Statis
             coefficients.set(sample, c, {center, factor, (center - mean) * factor + value_or(affine.bias, c, 0)});
         }
     const bool relu = activation == ActivationKind::kRelu, other = !relu && activation != ActivationKind::kNone;
+    const bool stream = output != input && worth_streaming<T>(g.samples * g.sample_size());
     for_each_piece(g, rows, [&](index_t sample, index_t first, index_t count, index_t columns) {
         const ElementKernels<T>& table = element_kernels<T>();
-        table.scale_rows({{input + first, count, columns},
-                          coefficients.of(kCenter, sample),
-                          coefficients.of(kFactor, sample),
-                          coefficients.of(kOffset, sample),
-                          relu,
-                          output + first});
-        if (other) table.activate(activation, output + first, count * columns, T(kLeakySlope), output + first);
+        write_values(stream, count * columns, columns, output + first, [&](index_t at, index_t values, T* target) {
+            table.scale_rows({{input + first + at, values / columns, columns},
+                              coefficients.of(kCenter, sample),
+                              coefficients.of(kFactor, sample),
+                              coefficients.of(kOffset, sample),
+                              relu,
+                              target});
+            if (other) table.activate(activation, target, values, T(kLeakySlope), target);
+        });
     });
 }
 
@@ -94,43 +107,41 @@ void channel_norm_backward(const ChannelGeometry& g, const ChannelNormBackward<T
     const JoinedRows rows(g.pixels, g.channels, 0);
     enum { kCenter, kFactor, kSlope, kOffset, kCount };
     Coefficients<T, kCount> coefficients(g, rows);
-    std::vector<double> grad_scale(static_cast<std::size_t>(g.channels)), grad_bias(grad_scale.size());
     const double count = static_cast<double>(g.values_per_statistic());
-
-    for (index_t at = 0; at < g.statistics(); ++at) {
+    const double work = 64.0 * static_cast<double>(g.samples * rows.columns);
+    parallel_for(g.statistics(), worthwhile_threads(work, g.statistics()), [&](index_t at, int) {
         const index_t sample = at / g.groups, group = at % g.groups;
         const double mean = pass.statistics.mean[at], inverse_std = pass.statistics.inverse_std[at];
         const double center = static_cast<double>(static_cast<T>(mean));
         const index_t first = group * g.channels_per_group(), last = first + g.channels_per_group();
         double sum = 0, product = 0;  // of h, and of h * n
         for (index_t c = first; c < last; ++c) {
-            const auto channel = static_cast<std::size_t>(c), here = static_cast<std::size_t>(sample * g.channels + c);
+            const auto here = static_cast<std::size_t>(sample * g.channels + c);
             const double scale = value_or(pass.scale, c, 1);
-            const double normalized = (products[here] + (center - mean) * sums[here]) * inverse_std;
-            grad_scale[channel] += normalized;
-            grad_bias[channel] += sums[here];
+            products[here] = (products[here] + (center - mean) * sums[here]) * inverse_std;  // of n from here on
             sum += scale * sums[here];
-            product += scale * normalized;
+            product += scale * products[here];
         }
         const double slope = -inverse_std * inverse_std * product / count;
         const double offset = -inverse_std * sum / count + slope * (center - mean);
         for (index_t c = first; c < last; ++c)
             coefficients.set(sample, c, {center, inverse_std * value_or(pass.scale, c, 1), slope, offset});
-    }
-    if (pass.grad_scale != nullptr)
-        std::transform(grad_scale.begin(), grad_scale.end(), pass.grad_scale,
-                       [](double v) { return static_cast<T>(v); });
-    if (pass.grad_bias != nullptr)
-        std::transform(grad_bias.begin(), grad_bias.end(), pass.grad_bias, [](double v) { return static_cast<T>(v); });
+    });
+    add_samples(g, products, pass.grad_scale);
+    add_samples(g, sums, pass.grad_bias);
     if (pass.grad_input == nullptr) return;
+    const bool stream = worth_streaming<T>(g.samples * g.sample_size());
     for_each_piece(g, rows, [&](index_t sample, index_t first, index_t row_count, index_t columns) {
-        const T* output = pass.output == nullptr ? nullptr : pass.output + first;
-        element_kernels<T>().combine_gradients({{pass.grad_output + first, row_count, columns},
-                                                pass.constant_statistics ? nullptr : pass.input + first,
-                                                output,
-                                                coefficients.of(kCenter, sample)},
-                                               coefficients.of(kFactor, sample), coefficients.of(kSlope, sample),
-                                               coefficients.of(kOffset, sample), pass.grad_input + first);
+        write_values(stream, row_count * columns, columns, pass.grad_input + first,
+                     [&](index_t at, index_t values, T* target) {
+            const index_t here = first + at;
+            element_kernels<T>().combine_gradients({{pass.grad_output + here, values / columns, columns},
+                                                    pass.constant_statistics ? nullptr : pass.input + here,
+                                                    pass.output == nullptr ? nullptr : pass.output + here,
+                                                    coefficients.of(kCenter, sample)},
+                                                   coefficients.of(kFactor, sample), coefficients.of(kSlope, sample),
+                                                   coefficients.of(kOffset, sample), target);
+        });
     });
 }
 

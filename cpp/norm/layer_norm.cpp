@@ -6,6 +6,7 @@
 #include "core/isa.h"
 #include "core/memory.h"
 #include "core/threads.h"
+#include "elementwise/streamed.h"
 
 namespace fastconv {
 namespace {
@@ -32,8 +33,15 @@ void for_each_slice(const NormalizedRows<T>& rows, index_t rows_per_slice, const
 template <class T>
 void layer_norm_forward(const NormalizedRows<T>& rows, T* output) {
     const index_t rows_per_slice = std::max<index_t>(16384 / rows.source.channels, 1);
+    const bool stream = output != rows.source.data && worth_streaming<T>(rows.source.count * rows.source.channels);
     for_each_slice(rows, rows_per_slice, [&](index_t, const NormalizedRows<T>& part, index_t start) {
-        element_kernels<T>().normalize_rows(part, output + start);
+        const index_t channels = part.source.channels;
+        write_values(stream, part.source.count * channels, channels, output + start,
+                     [&](index_t at, index_t values, T* target) {
+            NormalizedRows<T> piece = part;
+            piece.source = {part.source.data + at, values / channels, channels};
+            element_kernels<T>().normalize_rows(piece, target);
+        });
     });
 }
 
@@ -48,6 +56,7 @@ void layer_norm_backward(const NormalizedRows<T>& rows, const T* grad_output, T*
     double* sums = carve_buffer(sums_buffer, [&](Arena& arena) { return arena.take<double>(slices * 2 * channels); });
     T* parts = carve_buffer(parts_buffer, [&](Arena& arena) { return arena.take<T>(slices * 2 * channels); });
 
+    const bool stream = worth_streaming<T>(rows.source.count * channels);
     for_each_slice(rows, rows_per_slice, [&](index_t slice, const NormalizedRows<T>& part, index_t start) {
         double* sum = sums + slice * 2 * channels;
         T* of_part = parts + slice * 2 * channels;
@@ -57,9 +66,14 @@ void layer_norm_backward(const NormalizedRows<T>& rows, const T* grad_output, T*
             block.source.data += row * channels;
             block.source.count = std::min(kRowsInT, part.source.count - row);
             std::fill_n(of_part, 2 * channels, T(0));
-            const index_t at = start + row * channels;
-            element_kernels<T>().normalize_rows_backward(block, grad_output + at, grad_input + at, of_part,
-                                                         of_part + channels);
+            const index_t begin = start + row * channels;
+            write_values(stream, block.source.count * channels, channels, grad_input + begin,
+                         [&](index_t at, index_t values, T* target) {
+                NormalizedRows<T> piece = block;
+                piece.source = {block.source.data + at, values / channels, channels};
+                element_kernels<T>().normalize_rows_backward(piece, grad_output + begin + at, target, of_part,
+                                                             of_part + channels);
+            });
             for (index_t c = 0; c < 2 * channels; ++c) sum[c] += static_cast<double>(of_part[c]);
         }
     });

@@ -6,6 +6,7 @@
 #include "core/isa.h"
 #include "core/memory.h"
 #include "core/threads.h"
+#include "elementwise/streamed.h"
 
 namespace fastconv {
 namespace {
@@ -38,8 +39,15 @@ void for_each_part(LocalResponse<T> block, const Visit& visit) {
 
 template <class T>
 void local_response_forward(const LocalResponse<T>& block, T* output) {
+    const bool stream = output != block.source.data && worth_streaming<T>(block.source.count * block.source.channels);
     for_each_part(block, [&](const LocalResponse<T>& part, index_t start) {
-        element_kernels<T>().local_response(part, output + start);
+        const index_t channels = part.source.channels;
+        write_values(stream, part.source.count * channels, channels, output + start,
+                     [&](index_t at, index_t values, T* target) {
+            LocalResponse<T> piece = part;
+            piece.source = {part.source.data + at, values / channels, channels};
+            element_kernels<T>().local_response(piece, target);
+        });
     });
 }
 

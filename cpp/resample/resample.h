@@ -21,4 +21,10 @@ struct AxisWeights {
 template <class T>
 void apply_along_axis(const AxisWeights<T>& weights, index_t outer, index_t inner, const T* source, T* target);
 
+// Two neighbouring axes: source is (outer, height.extent, width.extent, inner). A line of the first axis' targets stays
+// in the caches until the second one's are made of it, so that nothing between the two goes through memory.
+template <class T>
+void apply_to_plane(const AxisWeights<T>& height, const AxisWeights<T>& width, index_t outer, index_t inner,
+                    const T* source, T* target);
+
 }  // namespace fastconv

@@ -134,6 +134,13 @@ def avg_pool_backward(
     divisor_override: int | None,
 ) -> _Array: ...
 def resample_axis(operation: str, input: _Array, axis: int, start: _Array, index: _Array, weight: _Array) -> _Array: ...
+def resample_plane(
+    operation: str,
+    input: _Array,
+    axis: int,
+    height: tuple[_Array, _Array, _Array],
+    width: tuple[_Array, _Array, _Array],
+) -> _Array: ...
 def linear_forward(
     input: _Array, weight: _Array, bias: _Array | None, activation: str | None, out: _Array | None
 ) -> _Array: ...

@@ -12,7 +12,8 @@ import numpy as np
 import fastconv as fc
 from fastconv import nn
 from fastconv._arguments import Array
-from fastconv.benchmark.tables import Layer
+from fastconv.benchmark.operations import runs_of
+from fastconv.benchmark.tables import CONVOLUTIONS, OTHERS, Layer
 
 Run = Callable[[], object]
 
@@ -38,7 +39,7 @@ class Problem:
             order = channels_first(len(shape), weight)
             return with_channels_last(_aligned(rng.standard_normal([shape[axis] for axis in order], dtype)), weight)
 
-        weight = draw(layer.weight, weight=True) if layer.op == "conv" else np.empty(0, dtype)
+        weight = draw(layer.weight, weight=True) if layer.op in CONVOLUTIONS else np.empty(0, dtype)
         return Problem(layer, draw(layer.input), weight, draw(layer.output))
 
 
@@ -84,7 +85,14 @@ class Contender:
 def ours(problem: Problem, algorithm: str, *, inference: bool = False) -> Contender:
     """Return the passes of fastconv. For ``inference``, a transformed weight is kept, as layers do in that mode."""
     layer = problem.layer
-    runs = _conv(problem, algorithm, inference) if layer.op == "conv" else _pool(problem)
+    if layer.op == "conv":
+        runs = _conv(problem, algorithm, inference)
+    elif layer.op == "conv_transpose":
+        runs = _conv_transpose(problem, algorithm)
+    elif layer.op in OTHERS:
+        runs = runs_of(layer, problem.input, problem.grad_output)
+    else:
+        runs = _pool(problem)
     return Contender("fastconv", runs, lambda _, result: result if isinstance(result, tuple) else (result,))
 
 
@@ -100,6 +108,19 @@ def _conv(problem: Problem, algorithm: str, inference: bool) -> dict[str, Run]:
         return {"forward": lambda: network(x)}
     backward = getattr(fc, f"conv{layer.rank}d_backward")
     how = {name: getattr(layer, name) for name in ("stride", "padding", "dilation", "groups")}
+    how["algorithm"] = algorithm
+    return {
+        "forward": lambda: forward(x, w, **how),
+        "grad_input": lambda: backward(dy, x, w, wrt=["input"], **how).input,
+        "grad_weight": lambda: backward(dy, x, w, wrt=["weight"], **how).weight,
+    }
+
+
+def _conv_transpose(problem: Problem, algorithm: str) -> dict[str, Run]:
+    layer, x, w, dy = problem.layer, problem.input, problem.weight, problem.grad_output
+    forward = getattr(fc, f"conv_transpose{layer.rank}d")
+    backward = getattr(fc, f"conv_transpose{layer.rank}d_backward")
+    how = {name: getattr(layer, name) for name in ("stride", "padding", "output_padding", "dilation", "groups")}
     how["algorithm"] = algorithm
     return {
         "forward": lambda: forward(x, w, **how),

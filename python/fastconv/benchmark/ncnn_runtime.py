@@ -12,7 +12,7 @@ import numpy as np
 
 from fastconv._arguments import Array
 from fastconv.benchmark.contender import Contender, Problem, with_channels_first, with_channels_last
-from fastconv.benchmark.tables import Layer
+from fastconv.benchmark.tables import POOLS, Layer
 
 
 class Ncnn:
@@ -34,7 +34,9 @@ class Ncnn:
     def contenders(self, problem: Problem) -> list[Contender]:
         """Return the contender for a float32 layer of at most two spatial axes."""
         layer = problem.layer
-        if layer.dtype != "float32" or layer.rank > 2 or (layer.op != "conv" and layer.layout != "channels_first"):
+        if layer.op not in ("conv", *POOLS) or layer.dtype != "float32" or layer.rank > 2:
+            return []
+        if layer.op != "conv" and layer.layout != "channels_first":
             return []
         images = with_channels_first(problem.input)
         if layer.rank == 1:

@@ -44,8 +44,10 @@ class OnnxRuntime:
     def contenders(self, problem: Problem) -> list[Contender]:
         """Return the contender for a float32 layer."""
         layer = problem.layer
+        if layer.op not in _OPERATORS or layer.dtype != "float32":
+            return []
         # It knows one layout: for a pool whose channels come last, it would need a transposition as long as the pool.
-        if layer.dtype != "float32" or (layer.op != "conv" and layer.layout != "channels_first"):
+        if layer.op != "conv" and layer.layout != "channels_first":
             return []
         x = with_channels_first(problem.input)
         y = np.empty([layer.output[axis] for axis in channels_first(layer.rank + 2)], x.dtype)

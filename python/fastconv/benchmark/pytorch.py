@@ -13,7 +13,8 @@ from typing import Any
 
 from fastconv._arguments import Array
 from fastconv.benchmark.contender import Contender, Problem, Run, with_channels_first, with_channels_last
-from fastconv.benchmark.tables import Layer
+from fastconv.benchmark.pytorch_operations import runs_of
+from fastconv.benchmark.tables import CONVOLUTIONS, OTHERS, Layer
 
 FIRST, LAST = "torch channels first", "torch channels last"
 
@@ -43,7 +44,7 @@ class PyTorch:
         if layer.symmetric_padding is None:
             return []
         names = [FIRST] if layer.rank == 1 else [FIRST, LAST]
-        if layer.op != "conv":
+        if layer.op not in CONVOLUTIONS:
             names = [name for name in names if name == f"torch {layer.layout.replace('_', ' ')}"]
         return [Contender(name, self._runs(problem, name == LAST), self._read) for name in names]
 
@@ -55,7 +56,9 @@ class PyTorch:
             return result.contiguous(memory_format=formats[problem.layer.rank]) if channels_last else result
 
         layer = problem.layer
-        if layer.op != "conv":
+        if layer.op in OTHERS:
+            return runs_of(self._torch, layer, tensor(problem.input), tensor(problem.grad_output))
+        if layer.op not in CONVOLUTIONS:
             return self._pool(problem, tensor(problem.input), tensor(problem.grad_output))
         weight = tensor(problem.weight, weight=True)
         if not channels_last or layer.layout == "channels_last":
@@ -64,19 +67,20 @@ class PyTorch:
         return self._conv(layer, x, weight, dy, lambda array: array.contiguous(memory_format=formats[layer.rank]))
 
     def _conv(self, layer: Layer, x: Any, w: Any, dy: Any, arrive: Callable[[Any], Any]) -> dict[str, Run]:
-        zeros = [0] * layer.rank
-        forward = getattr(self._torch, f"conv{layer.rank}d")
+        transposed = layer.op == "conv_transpose"
+        more = list(layer.output_padding) if transposed else [0] * layer.rank
+        aten = self._torch.ops.aten
         how = (layer.stride, layer.symmetric_padding, layer.dilation)
 
-        function = self._torch.ops.aten.convolution_backward
+        function = aten.convolution_backward
         there = arrive(x)  # the gradient of the input takes its layout, not its values
 
         def backward(input: Callable[[], Any], which: int) -> Run:
             mask = [place == which for place in range(3)]
-            return lambda: function(arrive(dy), input(), w, None, *how, False, zeros, layer.groups, mask)[which]
+            return lambda: function(arrive(dy), input(), w, None, *how, transposed, more, layer.groups, mask)[which]
 
         return {
-            "forward": lambda: forward(arrive(x), w, None, *how, layer.groups),
+            "forward": lambda: aten.convolution(arrive(x), w, None, *how, transposed, more, layer.groups),
             "grad_input": backward(lambda: there, 0),
             "grad_weight": backward(lambda: arrive(x), 1),
         }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fastconv.benchmark.tables import PASSES, Layer
+from fastconv.benchmark.tables import CONVOLUTIONS, PASSES, POOLS, Layer
 
 Machine = dict[str, float]
 
@@ -123,7 +123,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Summaries:
-    """One pass of the convolutions, or of the pools, of a set of layers."""
+    """One pass of the convolutions, of the pools, or of the other operations of a set of layers."""
 
     layers: str
     operation: str
@@ -133,19 +133,21 @@ class Summaries:
     peers: Summary | None
 
 
+def _kind(layer: Layer) -> str:
+    return "convolution" if layer.op in CONVOLUTIONS else "pool" if layer.op in POOLS else "other"
+
+
 def summarise(measurements: Sequence[Measurement], machine: Machine) -> list[Summaries]:
     """Summarise every pass: over everything, and for each table if there are several."""
     tables = list(dict.fromkeys(one.layer.table for one in measurements))
     found = []
     for layers in ("all", *(tables if len(tables) > 1 else ())):
-        for operation in ("convolution", "pool"):
+        for operation in ("convolution", "pool", "other"):
             for which in PASSES:
                 some = [
                     one
                     for one in measurements
-                    if one.which == which
-                    and layers in ("all", one.layer.table)
-                    and (one.layer.op == "conv") == (operation == "convolution")
+                    if one.which == which and layers in ("all", one.layer.table) and _kind(one.layer) == operation
                 ]
                 roofline = Summary.of(some, lambda one: one.share(machine))
                 if roofline is not None:

@@ -15,7 +15,13 @@ from pathlib import Path
 import numpy as np
 
 DEFAULT_TABLES = ("overview", "cliffs")
+CONVOLUTIONS = ("conv", "conv_transpose")
 POOLS = ("max_pool", "avg_pool", "global_avg_pool")
+ACTIVATIONS = ("relu", "relu6", "leaky_relu", "sigmoid", "tanh", "silu", "hardswish", "gelu")
+NORMS = ("batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm")
+RESAMPLINGS = ("upsample_nearest", "upsample_linear", "adaptive_avg_pool", "lp_pool", "pixel_shuffle")
+OTHERS = (*ACTIVATIONS, *NORMS, *RESAMPLINGS)
+OPERATIONS = (*CONVOLUTIONS, *POOLS, *OTHERS)
 LAYOUTS = ("channels_last", "channels_first")
 DTYPES = ("float32", "float64")
 CONVOLUTION_PASSES = ("forward", "grad_input", "grad_weight")
@@ -30,7 +36,8 @@ _HERE = Path(__file__).resolve()
 class Layer:
     """One row of a table; spatial axes are (depth,) (height,) width.
 
-    A pool's weight has no values, only the shape ``(*kernel, 1, channels)``.
+    Only convolutions have a weight; of everything else it has no values, but the shape ``(*kernel, 1, channels)``. What
+    makes images larger does so by its stride; an adaptive pool's kernel is the size of its output.
     """
 
     table: str
@@ -44,6 +51,7 @@ class Layer:
     groups: int
     dtype: str = "float32"
     layout: str = "channels_last"
+    output_padding: tuple[int, ...] = ()
 
     @property
     def rank(self) -> int:
@@ -58,6 +66,25 @@ class Layer:
     @property
     def output(self) -> tuple[int, ...]:
         """Shape of the output."""
+        if self.op in (*ACTIVATIONS, *NORMS):
+            return self.input
+        if self.op.startswith("upsample"):
+            larger = (size * scale for size, scale in zip(self.input[1:-1], self.stride, strict=True))
+            return (self.input[0], *larger, self.input[-1])
+        if self.op == "pixel_shuffle":
+            shuffled = (size * scale for size, scale in zip(self.input[1:-1], self.stride, strict=True))
+            return (self.input[0], *shuffled, self.input[-1] // math.prod(self.stride))
+        if self.op == "adaptive_avg_pool":
+            return (self.input[0], *self.kernel, self.input[-1])
+        if self.op == "conv_transpose":
+            extents = (
+                (size - 1) * stride + dilation * (kernel - 1) + 1 - sum(pads) + more
+                for size, kernel, stride, dilation, pads, more in zip(
+                    self.input[1:-1], self.kernel, self.stride, self.dilation, self.padding, self.output_padding,
+                    strict=True,
+                )
+            )  # fmt: skip
+            return (self.input[0], *extents, self.weight[-2] * self.groups)
         spatial = (
             (size + sum(pads) - dilation * (kernel - 1) - 1) // stride + 1
             for size, kernel, stride, dilation, pads in zip(
@@ -74,20 +101,25 @@ class Layer:
     @property
     def passes(self) -> tuple[str, ...]:
         """Names of the passes that the layer has."""
-        if self.op == "conv":
+        if self.op in CONVOLUTIONS:
             return CONVOLUTION_PASSES
         return MAX_POOL_PASSES if self.op == "max_pool" else ("forward", "grad_input")
 
     @property
     def operations(self) -> int:
-        """Multiplications and additions of one pass by the direct algorithm; of a pool, which has none, 0."""
-        return 2 * math.prod(self.output[:-1]) * math.prod(self.weight) if self.op == "conv" else 0
+        """Multiplications and additions of one pass by the direct algorithm; 0 of everything but convolutions."""
+        if self.op not in CONVOLUTIONS:
+            return 0
+        pixels = self.output if self.op == "conv" else self.input
+        return 2 * math.prod(pixels[:-1]) * math.prod(self.weight)
 
     def bytes(self, which: str) -> int:
         """Return how many bytes a pass has to move at least: every array that it reads or writes, once."""
         values = math.prod(self.input) + math.prod(self.output)
-        if self.op == "conv":
+        if self.op in CONVOLUTIONS:
             values += math.prod(self.weight)
+        if self.op in (*ACTIVATIONS, *NORMS, "lp_pool") and which == "grad_input":
+            values += math.prod(self.input)  # which the gradient needs, or the output
         indices = 0
         if self.op == "max_pool" and which != "forward":
             indices = math.prod(self.output) * _INDEX_BYTES
@@ -115,7 +147,7 @@ def find_table(name: str) -> Path:
 
 
 def read_table(path: Path) -> list[Layer]:
-    """Return the convolutions and pools of a table. Rows of other operations are passed over.
+    """Return the layers of a table. Rows of unknown operations are passed over.
 
     Raises
     ------
@@ -126,7 +158,7 @@ def read_table(path: Path) -> list[Layer]:
         reader = csv.DictReader(file)
         layers = []
         for row in reader:
-            if row.get("op") in ("conv", *POOLS):
+            if row.get("op") in OPERATIONS:
                 try:
                     layers.append(_layer(path.stem, row))
                 except (KeyError, TypeError, ValueError) as error:
@@ -158,25 +190,32 @@ def _layer(table: str, row: dict[str, str]) -> Layer:
         row["name"],
         row["op"],
         (number("n"), *extents[skip:], channels),
-        (*kernel[skip:], channels // groups if groups > 0 else 0, number("cout")),
+        _weight(row["op"], kernel[skip:], channels, number("cout"), groups),
         numbers("stride_d", "stride_h", "stride_w")[skip:],
         numbers("dil_d", "dil_h", "dil_w")[skip:],
         tuple(pads)[skip:],
         groups,
         row.get("dtype") or "float32",
         row.get("layout") or "channels_last",
+        (number("out_pad"),) * (3 - skip) if row["op"] == "conv_transpose" else (),
     )
     _check(layer)
     return layer
+
+
+def _weight(op: str, kernel: tuple[int, ...], channels: int, filters: int, groups: int) -> tuple[int, ...]:
+    if groups < 1:
+        return (*kernel, 0, filters)
+    return (*kernel, filters // groups, channels) if op == "conv_transpose" else (*kernel, channels // groups, filters)
 
 
 def _check(layer: Layer) -> None:
     at_least_1 = (*layer.input, *layer.kernel, layer.weight[-1], *layer.stride, *layer.dilation, layer.groups)
     if min(at_least_1) < 1 or min(min(pads) for pads in layer.padding) < 0:
         raise ValueError("extents, strides, dilations and groups have to be at least 1, paddings at least 0")
-    if layer.input[-1] % layer.groups or layer.weight[-1] % layer.groups:
+    if layer.op in CONVOLUTIONS and (layer.input[-1] % layer.groups or layer.weight[-1] % layer.groups):
         raise ValueError(f"{layer.groups} groups don't divide {layer.input[-1]} and {layer.weight[-1]} channels")
-    if layer.op != "conv" and not layer.input[-1] == layer.weight[-1] == layer.groups:
+    if layer.op in POOLS and not layer.input[-1] == layer.weight[-1] == layer.groups:
         raise ValueError("a pool has as many groups and output channels as input channels")
     if min(layer.output) < 1:
         raise ValueError(f"the kernel {layer.kernel} doesn't fit into {layer.input[1:-1]}")

@@ -109,18 +109,27 @@ _kept_averages = functools.lru_cache(maxsize=256)(_averages)
 
 def apply(operation: str, input: Array, matrices: Mapping[int, AxisMatrix]) -> Array:
     """Resample these axes of a C-ordered array, those first that leave the least to do for the others."""
-    result = input
-    for axis in sorted(matrices, key=lambda axis: _growth(matrices[axis])):
-        result = _core.resample_axis(operation, result, axis, *matrices[axis].forward)
-    return result if matrices else np.array(input, order="C")
+    parts = {axis: matrix.forward for axis, matrix in matrices.items()}
+    return _apply(operation, input, parts, sorted(matrices, key=lambda axis: _growth(matrices[axis])))
 
 
 def apply_adjoint(operation: str, grad_output: Array, matrices: Mapping[int, AxisMatrix]) -> Array:
     """Return the gradient of `apply` with respect to its input."""
-    result = grad_output
-    for axis in sorted(matrices, key=lambda axis: -_growth(matrices[axis])):
-        result = _core.resample_axis(operation, result, axis, *matrices[axis].adjoint)
-    return result if matrices else np.array(grad_output, order="C")
+    parts = {axis: matrix.adjoint for axis, matrix in matrices.items()}
+    return _apply(operation, grad_output, parts, sorted(matrices, key=lambda axis: -_growth(matrices[axis])))
+
+
+def _apply(operation: str, array: Array, parts: Mapping[int, Matrix], order: list[int]) -> Array:
+    if not parts:
+        return np.array(array, order="C")
+    result, last = array, max(parts)
+    plane = (last - 1, last) if last - 1 in parts else ()  # together: nothing between the two goes through memory
+    for axis in order:
+        if axis not in plane:
+            result = _core.resample_axis(operation, result, axis, *parts[axis])
+        elif axis == next(a for a in order if a in plane):
+            result = _core.resample_plane(operation, result, last - 1, parts[last - 1], parts[last])
+    return result
 
 
 def _growth(matrix: AxisMatrix) -> float:
