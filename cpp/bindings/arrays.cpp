@@ -142,23 +142,30 @@ void check_extent(const std::string& operation, const char* name, const py::arra
 }
 
 template <class T>
-Copy<T>::Copy(const py::array& array) {
-    if (array.ndim() > kMostCopyAxes || !is_addressable<T>(array)) {
-        const py::array_t<T, py::array::c_style | kAligned> copy(array);  // throws Python's own error
-        data_ = copy.data();
-        array_ = copy;
-        return;
-    }
+std::optional<StridedArray<T>> strided_array(const py::array& array) {
+    if (array.ndim() > kMostCopyAxes || !is_addressable<T>(array)) return std::nullopt;
     StridedArray<T> source{static_cast<const T*>(array.data()), static_cast<int>(array.ndim()), {}, {}};
     for (int i = 0; i < source.axes; ++i) {
         source.extents[i] = array.shape(i);
         source.strides[i] = array.strides(i) / static_cast<py::ssize_t>(sizeof(T));
     }
+    return source;
+}
+
+template <class T>
+Copy<T>::Copy(const py::array& array) {
+    const std::optional<StridedArray<T>> source = strided_array<T>(array);
+    if (!source) {
+        const py::array_t<T, py::array::c_style | kAligned> copy(array);  // throws Python's own error
+        data_ = copy.data();
+        array_ = copy;
+        return;
+    }
     buffer_.reset(take_buffer(static_cast<std::size_t>(array.size()) * sizeof(T)));
     T* target = static_cast<T*>(buffer_.get());
     data_ = target;
     const py::gil_scoped_release nogil;
-    copy_contiguous(source, target);
+    copy_contiguous(*source, target);
 }
 
 template <class T>
@@ -234,6 +241,8 @@ template void check_same_dtype<float>(const std::string&, const char*, const py:
 template void check_same_dtype<double>(const std::string&, const char*, const py::array&);
 template class Copy<float>;
 template class Copy<double>;
+template std::optional<StridedArray<float>> strided_array(const py::array&);
+template std::optional<StridedArray<double>> strided_array(const py::array&);
 template class Contiguous<float>;
 template class Contiguous<double>;
 template class Activation<float>;

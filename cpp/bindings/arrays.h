@@ -12,6 +12,7 @@
 #include "core/geometry.h"
 #include "core/memory.h"
 #include "core/tensor.h"
+#include "elementwise/copy.h"
 #include "kernels/activation_kind.h"
 
 namespace fastconv {
@@ -41,6 +42,10 @@ template <class Body>
 auto dispatch(const std::string& operation, const char* name, const py::array& array, Body body) {
     return is_float64(operation, name, array) ? body(double{}) : body(float{});
 }
+
+// The array for `copy_contiguous`, unless it has too many axes, or its elements aren't aligned.
+template <class T>
+std::optional<StridedArray<T>> strided_array(const py::array& array);
 
 // A C-contiguous copy of an array, made at the speed of memory where its elements are aligned.
 template <class T>

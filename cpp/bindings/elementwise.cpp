@@ -41,9 +41,20 @@ py::array backward(const std::string& name, const py::array& grad_output, const 
 
 bool needs_input(const std::string& name) { return gradient_needs_input(parse_activation("activation", name)); }
 
+// A C-contiguous copy of an array of any strides and at most five axes, made by all threads.
+py::array copied(const std::string& operation, const py::array& input) {
+    return dispatch(operation, "input", input, [&](auto type) -> py::array {
+        using T = decltype(type);
+        const std::optional<StridedArray<T>> source = strided_array<T>(input);
+        if (!source) fail(operation, "input isn't aligned, or has too many axes");
+        return computed_array<T>(operation, shape_of(input), [&](T* target) { copy_contiguous(*source, target); });
+    });
+}
+
 }  // namespace
 
 void register_elementwise(py::module_& module) {
+    module.def("copied", &copied, py::arg("operation"), py::arg("input").noconvert());
     module.def("activation_names", &activation_names);
     module.def("gradient_needs_input", &needs_input, py::arg("name"));
     module.def("activation_forward", &forward, py::arg("name"), py::arg("input").noconvert(), py::arg("out"),

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from fastconv import _arguments
+from fastconv import _arguments, _core
 from fastconv._arguments import Array
 
 Border: TypeAlias = "int | tuple[int, ...] | tuple[tuple[int, int], ...]"
@@ -44,11 +44,10 @@ def pixel_shuffle(input: Array, factor: int) -> Array:
     *batch, height, width, channels = source.shape
     if channels % factor**2:
         raise ValueError(f"pixel_shuffle: factor={factor} needs a multiple of {factor**2} channels, got {channels}")
-    blocks = source.reshape(math.prod(batch), height, width, channels // factor**2, factor, factor).transpose(
-        0, 1, 4, 2, 5, 3
-    )
-    result: Array = blocks.reshape(*batch, height * factor, width * factor, channels // factor**2)
-    return result
+    blocks = source.reshape(math.prod(batch) * height, width, channels // factor**2, factor, factor)
+    shape = (*batch, height * factor, width * factor, channels // factor**2)
+    # NumPy's one thread writes these runs of channels in half the time that our squares of two pixels take.
+    return np.ascontiguousarray(blocks.transpose(0, 3, 1, 4, 2)).reshape(shape)
 
 
 def pixel_unshuffle(input: Array, factor: int) -> Array:
@@ -74,9 +73,11 @@ def pixel_unshuffle(input: Array, factor: int) -> Array:
     if height % factor or width % factor:
         raise ValueError(f"pixel_unshuffle: factor={factor} must divide height and width, got shape {source.shape}")
     height, width = height // factor, width // factor
-    blocks = source.reshape(math.prod(batch), height, factor, width, factor, channels).transpose(0, 1, 3, 5, 2, 4)
-    result: Array = blocks.reshape(*batch, height, width, channels * factor**2)
-    return result
+    blocks = source.reshape(math.prod(batch) * height, factor, width, factor, channels)
+    shape = (*batch, height, width, channels * factor**2)
+    view = blocks.transpose(0, 2, 4, 1, 3)
+    ours = view.dtype in (np.float32, np.float64) and view.dtype.isnative and view.flags.aligned
+    return (_core.copied("pixel_unshuffle", view) if ours else np.ascontiguousarray(view)).reshape(shape)
 
 
 def zero_pad(input: Array, padding: Border) -> Array:
