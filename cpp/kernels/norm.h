@@ -175,6 +175,24 @@ FASTCONV_INLINE T sum_over(index_t columns, const Function& function) {
     return sum_of_lanes<T>((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
+// Two sums at once, of what function(c, lanes, first, second) adds to either, in two chains each.
+template <class T>
+struct Pair {
+    T first, second;
+};
+
+template <class T, class Function>
+FASTCONV_INLINE Pair<T> sums_over(index_t columns, const Function& function) {
+    Vec<T> first[2] = {}, second[2] = {};
+    index_t c = 0;
+    for (; c + 2 * kLanes<T> <= columns; c += 2 * kLanes<T>) {
+        function(c, kLanes<T>, first[0], second[0]);
+        function(c + kLanes<T>, kLanes<T>, first[1], second[1]);
+    }
+    for (; c < columns; c += kLanes<T>) function(c, smaller(kLanes<T>, columns - c), first[0], second[0]);
+    return {sum_of_lanes<T>(first[0] + first[1]), sum_of_lanes<T>(second[0] + second[1])};
+}
+
 // (x - center) * inverse_std + offset is a row's normalized value: the mean in two parts, as it seldom is a T.
 template <class T>
 struct RowScale {
@@ -195,15 +213,14 @@ RowScale<T> row_scale(const T* row, index_t columns, double epsilon) noexcept {
     const double count = static_cast<double>(columns);
     const T sum = sum_over<T>(columns, [&](index_t c, index_t lanes) { return load_part(row + c, lanes); });
     const Vec<T> center = splat(sum / static_cast<T>(columns));
-    const auto distance = [&](index_t c, index_t lanes) {
-        const Vec<T> value = load_part(row + c, lanes) - center;
-        return lanes == kLanes<T> ? value : value * first_lanes<T>(lanes);
+    const auto add_distances = [&](index_t c, index_t lanes, Vec<T>& distances, Vec<T>& squared) {
+        Vec<T> value = load_part(row + c, lanes) - center;
+        if (lanes < kLanes<T>) value *= first_lanes<T>(lanes);
+        distances += value;
+        squared += value * value;
     };
-    const double off = static_cast<double>(sum_over<T>(columns, distance)) / count;
-    const double squares = static_cast<double>(sum_over<T>(columns, [&](index_t c, index_t lanes) {
-        const Vec<T> value = distance(c, lanes);
-        return value * value;
-    }));
+    const Pair<T> sums = sums_over<T>(columns, add_distances);
+    const double off = static_cast<double>(sums.first) / count, squares = static_cast<double>(sums.second);
     const double inverse_std = 1 / square_root<double>(splat(not_negative(squares / count - off * off) + epsilon))[0];
     return {center, splat(static_cast<T>(inverse_std)), splat(static_cast<T>(-off * inverse_std))};
 }
@@ -236,10 +253,13 @@ void normalize_rows_backward(const NormalizedRows<T>& rows, const T* gradient, T
             const Vec<T> value = load_part(arriving + c, lanes);
             return rows.scale == nullptr ? value : value * load_part(rows.scale + c, lanes);
         };
-        const Vec<T> mean = splat(sum_over<T>(channels, scaled) * share);
-        const Vec<T> product = splat(sum_over<T>(channels, [&](index_t c, index_t lanes) {
-            return scaled(c, lanes) * normalized(load_part(source + c, lanes));
-        }) * share);
+        const auto add_products = [&](index_t c, index_t lanes, Vec<T>& values, Vec<T>& products) {
+            const Vec<T> value = scaled(c, lanes);
+            values += value;
+            products += value * normalized(load_part(source + c, lanes));
+        };
+        const Pair<T> sums = sums_over<T>(channels, add_products);
+        const Vec<T> mean = splat(sums.first * share), product = splat(sums.second * share);
         for_each_vector<T>(channels, [&](index_t c, index_t lanes) __attribute__((always_inline)) {
             const Vec<T> value = normalized(load_part(source + c, lanes)), here = load_part(arriving + c, lanes);
             store_part<T>(grad_scale + c, lanes, load_part(grad_scale + c, lanes) + here * value);
