@@ -27,6 +27,12 @@ SHAPES = [
     ((200,), 260, 33),
     ((29,), 520, 530),
     ((0,), 5, 3),
+    # few rows, and a weight beyond the second-level cache: two megabytes and a little
+    ((1,), 1030, 513),
+    ((3,), 2051, 257),
+    ((4,), 131, 4101),
+    ((8,), 515, 1030),
+    ((9,), 515, 1030),
 ]
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 

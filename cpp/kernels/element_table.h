@@ -62,6 +62,16 @@ struct WeightedRows {
     T* target;
 };
 
+// A few rows beside a matrix so large that what counts is to read or write it once, in the order of memory.
+constexpr index_t kFewRows = 8;
+template <class T>
+struct FewRows {
+    const T* rows;
+    index_t count, pitch;  // at most kFewRows, so many values apart
+    const T* matrix;       // depth x columns, matrix_pitch apart
+    index_t depth, columns, matrix_pitch;
+};
+
 template <class T>
 struct ElementKernels {
     // slope: of leaky ReLU below zero. output may be the input.
@@ -88,6 +98,14 @@ struct ElementKernels {
     void (*local_response_backward)(const LocalResponse<T>&, const T* gradient, T* target) noexcept;
 
     void (*weigh_rows)(const WeightedRows<T>&) noexcept;
+
+    // target[r * pitch + k] += sum over c of rows[r][c] * matrix[c][k]
+    void (*add_few_products)(const FewRows<T>&, T* target, index_t pitch) noexcept;
+    // target[r * pitch + c] = sum over k of rows[r][k] * matrix[c][k]
+    void (*multiply_few_transposed)(const FewRows<T>&, T* target, index_t pitch) noexcept;
+    // target[c][k] = sum over r of rows[r][c] * matrix[r][k], for c below `depth`, columns apart; the matrix has as
+    // many rows as there are. Past the caches, where the target allows it.
+    void (*multiply_few_outer)(const FewRows<T>&, T* target, bool stream) noexcept;
 };
 
 struct ElementTable {

@@ -2,6 +2,7 @@
 // the object file.
 #include "kernels/activation.h"
 #include "kernels/element_table.h"
+#include "kernels/few_rows.h"
 #include "kernels/local_response.h"
 #include "kernels/norm.h"
 #include "kernels/weighted.h"
@@ -23,6 +24,9 @@ constexpr ElementKernels<T> make_table() {
         local_response<T>,
         local_response_backward<T>,
         weigh_rows<T>,
+        add_few_products<T>,
+        multiply_few_transposed<T>,
+        multiply_few_outer<T>,
     };
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernels/element_table.h"
+#include "kernels/parts.h"
 #include "kernels/roots.h"
 
 namespace fastconv {
@@ -11,25 +12,6 @@ namespace {
 
 constexpr index_t kColumns = 256;   // of which sums are kept, in the first-level cache
 constexpr index_t kBlockRows = 64;  // summed in T, before double takes over
-
-template <class T>
-FASTCONV_INLINE Vec<T> load_part(const T* source, index_t lanes) {
-    return lanes == kLanes<T> ? load(source) : load_first(source, lanes);
-}
-
-template <class T>
-FASTCONV_INLINE void store_part(T* target, index_t lanes, Vec<T> value) {
-    if (lanes == kLanes<T>) return store(target, value);
-    store_first<T>(target, lanes, value);
-}
-
-// Calls visit(c, lanes) for every vector of columns, the last one in part.
-template <class T, class Visit>
-FASTCONV_INLINE void for_each_vector(index_t columns, const Visit& visit) {
-    index_t c = 0;
-    for (; c + kLanes<T> <= columns; c += kLanes<T>) visit(c, kLanes<T>);
-    if (c < columns) visit(c, columns - c);
-}
 
 // Sums by column, a vector's whole width even where the last columns are fewer.
 template <class T>
@@ -151,16 +133,6 @@ void combine_gradients(const GradientRows<T>& rows, const T* factors, const T* s
             }
             store_part<T>(target + at, lanes, value);
         });
-}
-
-template <class T>
-FASTCONV_INLINE T sum_of_lanes(Vec<T> value) {
-    alignas(64) T lanes[kLanes<T>];
-    store(lanes, value);
-#pragma GCC unroll 8
-    for (index_t half = kLanes<T> / 2; half > 0; half /= 2)
-        for (index_t lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
-    return lanes[0];
 }
 
 // Sums over a row of vectors that function(c, lanes) gives, in four chains.

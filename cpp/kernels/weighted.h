@@ -1,7 +1,8 @@
 // Sums of a few rows with weights: resampling. Bound by loads and stores, so the sum of a vector stays in a register.
 #pragma once
 
-#include "kernels/norm.h"
+#include "kernels/element_table.h"
+#include "kernels/parts.h"
 
 namespace fastconv {
 namespace {
