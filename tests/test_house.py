@@ -28,7 +28,7 @@ needs_sources = pytest.mark.skipif(not CPP.is_dir(), reason="no sources here")
 # is the package itself, which gathers the functions; what stands above it may use it as everybody does.
 LAYERS = [
     {"cli", "__main__"},
-    {"training", "visualize", "checkpoint", "selftest", "benchmark"},
+    {"training", "analysis", "visualize", "checkpoint", "selftest", "benchmark"},
     {"models"},
     {"nn", "optim", "data"},
     {"fastconv"},

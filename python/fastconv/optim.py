@@ -23,7 +23,8 @@ class Optimizer(ABC):
     Parameters
     ----------
     model : Layer
-        Whose parameters to train.
+        Whose parameters to train. Frozen ones are passed over as long as they are frozen. Layers that are put into the
+        model later aren't seen.
     learning_rate : float
         Size of a step. The attribute of this name may be changed between steps.
     weight_decay : float
@@ -43,6 +44,7 @@ class Optimizer(ABC):
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self._steps = 0
+        self._model = model
         self._parameters = dict(model.parameters)
         self._gradients = dict(model.gradients)
         self._moments = {
@@ -53,7 +55,10 @@ class Optimizer(ABC):
     def step(self) -> None:
         """Move the parameters along their gradients, then set the gradients to zero."""
         self._steps += 1
+        trainable = self._model.trainable_parameters
         for name, parameter in self._parameters.items():
+            if name not in trainable:
+                continue
             gradient = self._gradients[name]
             scratch = self._scratch[: parameter.nbytes].view(parameter.dtype).reshape(parameter.shape)
             self._update(parameter, gradient, self._moments[name], scratch)

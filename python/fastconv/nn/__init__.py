@@ -12,10 +12,11 @@ from fastconv.nn.adaptive_pool import (
     AdaptiveMaxPool2d,
     AdaptiveMaxPool3d,
 )
+from fastconv.nn.container import Container, Residual, Sequential
 from fastconv.nn.conv import Conv, Conv1d, Conv2d, Conv3d
 from fastconv.nn.conv_transpose import ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
-from fastconv.nn.dropout import Dropout
-from fastconv.nn.layer import Layer, Sequential
+from fastconv.nn.dropout import Dropout, StochasticDepth
+from fastconv.nn.layer import Layer
 from fastconv.nn.linear import Linear
 from fastconv.nn.loss import cross_entropy
 from fastconv.nn.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm
@@ -38,6 +39,7 @@ from fastconv.nn.pool import (
 from fastconv.nn.resample import Concatenate, Crop, PixelShuffle, Upsample, ZeroPad
 from fastconv.nn.separable import SeparableConv, SeparableConv1d, SeparableConv2d, SeparableConv3d
 from fastconv.nn.shape import Flatten
+from fastconv.nn.squeeze_excitation import SqueezeExcitation
 
 __all__ = [
     "GELU",
@@ -55,6 +57,7 @@ __all__ = [
     "AvgPool3d",
     "BatchNorm",
     "Concatenate",
+    "Container",
     "Conv",
     "Conv1d",
     "Conv2d",
@@ -87,6 +90,7 @@ __all__ = [
     "PixelShuffle",
     "ReLU",
     "ReLU6",
+    "Residual",
     "SeparableConv",
     "SeparableConv1d",
     "SeparableConv2d",
@@ -94,6 +98,8 @@ __all__ = [
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SqueezeExcitation",
+    "StochasticDepth",
     "Tanh",
     "Upsample",
     "ZeroPad",

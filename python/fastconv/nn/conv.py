@@ -121,7 +121,7 @@ class Conv(Layer):
 
     def _backward(self, grad_output: Array, saved: tuple[Any, ...], input_gradient: bool) -> Array | None:
         input, kept = saved
-        wrt = (*self.parameters, *(("input",) if input_gradient else ()))
+        wrt = self._wrt(input_gradient)
         gradients = self._convolve_backward(activation_backward(self.activation, grad_output, kept), input, wrt)
         self._accumulate(weight=gradients.weight, bias=gradients.bias)
         return gradients.input

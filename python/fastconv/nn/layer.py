@@ -37,6 +37,9 @@ class Layer(ABC):
     ----------
     training : bool
         True in training mode. Changed by `train` and `eval`.
+    frozen : bool
+        True where the parameters are to stay as they are. Changed by `freeze` and `unfreeze`, or by hand. Of a layer
+        made of layers it is true if all of them are frozen, and what is set goes to all of them.
 
     Notes
     -----
@@ -62,6 +65,7 @@ class Layer(ABC):
         self._buffers = dict(buffers or {})
         self._gradients = {name: np.zeros(value.shape, value.dtype) for name, value in self._parameters.items()}
         self._saved: tuple[Any, ...] | None = None
+        self._frozen = False
         self.training = True
 
     def __call__(self, input: Array) -> Array:
@@ -88,7 +92,8 @@ class Layer(ABC):
         Returns
         -------
         ndarray or None
-            Gradient of the loss with respect to the input; None where it isn't wanted.
+            Gradient of the loss with respect to the input; None where it isn't wanted. Then the way back ends at the
+            first layer whose parameters aren't frozen.
 
         Raises
         ------
@@ -100,6 +105,9 @@ class Layer(ABC):
             reason = "call the layer first" if self.training else "in eval mode nothing is kept; call train() first"
             raise RuntimeError(f"{type(self).__name__}.backward: no forward pass to go back through: {reason}")
         saved, self._saved = self._saved, None
+        if not input_gradient and not self.trainable_parameters:
+            self._release()
+            return None
         return self._backward(grad_output, saved, input_gradient)
 
     @abstractmethod
@@ -126,15 +134,51 @@ class Layer(ABC):
         return MappingProxyType(self._buffers)
 
     @property
+    def frozen(self) -> bool:
+        """Whether the parameters are to stay as they are: no gradient is computed for them, no optimizer moves them."""
+        return self._frozen
+
+    @frozen.setter
+    def frozen(self, frozen: bool) -> None:
+        self._frozen = frozen
+
+    def freeze(self) -> Self:
+        """Let the parameters stay as they are. Return the layer.
+
+        A frozen `BatchNorm` normalizes with its averages, as in evaluation mode, and leaves them alone; a frozen
+        `Dropout` drops all the same.
+        """
+        self.frozen = True
+        return self
+
+    def unfreeze(self) -> Self:
+        """Let the parameters be trained again. Return the layer."""
+        self.frozen = False
+        return self
+
+    @property
+    def trainable_parameters(self) -> Mapping[str, Array]:
+        """Those of `parameters` that aren't frozen."""
+        return MappingProxyType({} if self._frozen else self._parameters)
+
+    @property
     def generators(self) -> Mapping[str, np.random.Generator]:
         """The sources of randomness of the forward pass, by name. With `state_dict`, all that a run must restore."""
         return MappingProxyType({})
 
     def _accumulate(self, **gradients: Array | None) -> None:
-        """Add to the gradients of the parameters of these names."""
+        """Add to the gradients of the parameters of these names, unless the layer is frozen."""
         for name, gradient in gradients.items():
-            if gradient is not None:
+            if gradient is not None and not self._frozen:
                 self._gradients[name] += gradient
+
+    def _wrt(self, input_gradient: bool) -> tuple[str, ...]:
+        """Return the names of the arrays that a gradient is wanted for."""
+        return (*self.trainable_parameters, *(("input",) if input_gradient else ()))
+
+    def _release(self) -> None:
+        """Drop what was kept for a backward pass."""
+        self._saved = None
 
     def zero_gradients(self) -> None:
         """Set all gradients to zero."""
@@ -187,96 +231,3 @@ class Layer(ABC):
     def _describe(self) -> str:
         """Return the arguments that `repr` shows."""
         return ""
-
-
-class Sequential(Layer):
-    """Layers one after another, as one layer.
-
-    Parameters
-    ----------
-    *layers : Layer
-        Layers without a name get their position: their parameters are "0.weight", "0.bias", ...
-    **named_layers : Layer
-        Layers with a name, after the others: "conv1.weight", ...
-
-    Attributes
-    ----------
-    layers : dict of str to Layer
-        The layers by name, in order.
-    input_shape : tuple of int or None
-        Shape of one input, without the batch axis, where a model is made for one.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastconv import nn
-    >>> model = nn.Sequential(conv=nn.Conv2d(1, 4, 3), flatten=nn.Flatten(), head=nn.Linear(16, 2))
-    >>> model(np.zeros((5, 4, 4, 1), np.float32)).shape
-    (5, 2)
-    >>> list(model.parameters)
-    ['conv.weight', 'conv.bias', 'head.weight', 'head.bias']
-    """
-
-    def __init__(self, *layers: Layer, **named_layers: Layer) -> None:
-        super().__init__()
-        self.layers = {str(position): layer for position, layer in enumerate(layers)} | named_layers
-        self.input_shape: tuple[int, ...] | None = None
-
-    def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
-        for layer in self.layers.values():
-            input = layer(input)
-        return input, ()
-
-    def _backward(self, grad_output: Array, saved: tuple[Any, ...], input_gradient: bool) -> Array | None:
-        gradient = grad_output
-        layers = list(self.layers.values())
-        for layer in reversed(layers[1:]):
-            gradient = layer.backward(gradient)
-        if layers:
-            return layers[0].backward(gradient, input_gradient=input_gradient)
-        return gradient if input_gradient else None
-
-    @property
-    def parameters(self) -> Mapping[str, Array]:
-        """The parameters of all layers, as "layer.parameter"."""
-        return self._nested("parameters")
-
-    @property
-    def gradients(self) -> Mapping[str, Array]:
-        """The gradients of all layers, by the names of `parameters`."""
-        return self._nested("gradients")
-
-    @property
-    def buffers(self) -> Mapping[str, Array]:
-        """The buffers of all layers, as "layer.buffer"."""
-        return self._nested("buffers")
-
-    @property
-    def generators(self) -> Mapping[str, np.random.Generator]:
-        """The sources of randomness of all layers, as "layer.generator"."""
-        return self._nested("generators")
-
-    def _nested(self, attribute: str) -> Mapping[str, Any]:
-        return MappingProxyType(
-            {
-                f"{layer_name}.{name}": value
-                for layer_name, layer in self.layers.items()
-                for name, value in getattr(layer, attribute).items()
-            }
-        )
-
-    def train(self) -> Self:
-        """Put all layers in training mode. Return the model."""
-        for layer in self.layers.values():
-            layer.train()
-        return super().train()
-
-    def eval(self) -> Self:
-        """Put all layers in evaluation mode. Return the model."""
-        for layer in self.layers.values():
-            layer.eval()
-        return super().eval()
-
-    def __repr__(self) -> str:
-        lines = [f"({name}): {layer!r}".replace("\n", "\n  ") for name, layer in self.layers.items()]
-        return "\n  ".join([f"{type(self).__name__}(", *lines]) + "\n)"

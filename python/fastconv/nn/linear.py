@@ -84,7 +84,7 @@ class Linear(Layer):
             activation_backward(self.activation, grad_output, kept),
             input,
             self.parameters["weight"],
-            wrt=(*self.parameters, *(("input",) if input_gradient else ())),
+            wrt=self._wrt(input_gradient),
         )
         self._accumulate(weight=gradients.weight, bias=gradients.bias)
         return gradients.input

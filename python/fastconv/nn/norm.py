@@ -56,6 +56,11 @@ class _ChannelNorm(Layer):
         self._channels = channels
         self._groups = groups
 
+    @property
+    def _constant(self) -> bool:
+        """Whether the statistics don't depend on the input."""
+        return False
+
     def _statistics(self, input: Array) -> Statistics:
         return statistics(self.operation, input, self._groups, self.epsilon)
 
@@ -70,10 +75,10 @@ class _ChannelNorm(Layer):
         fused = fused_activation(self.activation, self.training)
         output = normalize(self.operation, input, self._groups, found, scale, bias, fused, None)
         output, kept = finish_activation(self.activation, self.training, output)
-        return output, (input, kept, found)
+        return output, (input, kept, found, self._constant)
 
     def _backward(self, grad_output: Array, saved: tuple[Any, ...], input_gradient: bool) -> Array | None:
-        input, kept, found = saved
+        input, kept, found, constant = saved
         if self.activation != "relu":  # that one is gone through on the way
             grad_output, kept = activation_backward(self.activation, grad_output, kept), None
         grad_input, grad_scale, grad_bias = normalize_backward(
@@ -85,6 +90,7 @@ class _ChannelNorm(Layer):
             found.inverse_std,
             self.parameters.get("scale"),
             kept,
+            constant=constant,
             with_input=input_gradient,
         )
         if self.parameters:
@@ -101,7 +107,7 @@ class BatchNorm(_ChannelNorm):
     """Batch normalization, for any number of spatial axes; see `fastconv.batch_norm`.
 
     In training mode a batch is normalized with its own mean and variance, and averages of these are kept; in
-    evaluation mode the averages are used.
+    evaluation mode, and where the layer is frozen, the averages are used.
 
     Parameters
     ----------
@@ -157,15 +163,19 @@ class BatchNorm(_ChannelNorm):
         super().__init__(channels, ALL_SAMPLES, parameters, buffers, epsilon, activation)
         self.momentum = momentum
 
+    @property
+    def _constant(self) -> bool:
+        return self.frozen or not self.training
+
     def _statistics(self, input: Array) -> Statistics:
-        if self.training:
+        if not self._constant:
             return super()._statistics(input)
         return of_running(self.buffers["running_mean"], self.buffers["running_var"], self.epsilon)
 
     def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
         output, saved = super()._forward(input)
-        if self.training:
-            *_, found = saved
+        if not self._constant:
+            _, _, found, _ = saved
             count = output.size // self._channels
             update_running(self.buffers["running_mean"], self.buffers["running_var"], found, count, self.momentum)
         return output, saved

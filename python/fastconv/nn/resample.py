@@ -6,7 +6,8 @@ from typing import Any
 
 from fastconv import resample
 from fastconv._arguments import Array, Size
-from fastconv.nn.layer import Layer, Sequential
+from fastconv.nn.container import Container, named
+from fastconv.nn.layer import Layer
 from fastconv.resample.rearrange import Border
 from fastconv.resample.resize import Scale
 from fastconv.resample.weights import Mode
@@ -157,7 +158,7 @@ class Crop(Layer):
         return repr(self._cropping)
 
 
-class Concatenate(Sequential):
+class Concatenate(Container):
     """Branches that all see the same input, their outputs side by side along the channels.
 
     Parameters
@@ -181,7 +182,7 @@ class Concatenate(Sequential):
     """
 
     def __init__(self, *layers: Layer, **named_layers: Layer) -> None:
-        super().__init__(*layers, **named_layers)
+        super().__init__(named(layers, named_layers))
         if not self.layers:
             raise ValueError("Concatenate: there are no branches, expected at least one")
 

@@ -90,7 +90,7 @@ class SeparableConv(Layer):
             self.parameters["depthwise_weight"],
             self.parameters["pointwise_weight"],
         )
-        wrt = (*self.parameters, *(("input",) if input_gradient else ()))
+        wrt = self._wrt(input_gradient)
         operation = f"separable_conv{self.rank}d_backward"
         gradients = separable.backward(operation, self.rank, *arrays, self._sliding, wrt)
         self._accumulate(
