@@ -15,7 +15,7 @@ import sys
 import numpy as np
 import pytest
 
-from fastconv import checkpoint, cli, data, training
+from fastconv import checkpoint, cli, data, models, training
 from fastconv.training import BEST, HISTORY, LAST
 
 for package in ("safetensors", "matplotlib", "tqdm"):
@@ -278,7 +278,7 @@ def test_the_package_runs_as_a_module(tmp_path):
     command = [sys.executable, "-m", "fastconv", "train", "nothing"]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert ended.returncode == 2 and ended.stdout == ""
-    assert ended.stderr == "fastconv: unknown model 'nothing', expected one of: lenet5, simple_cnn\n"
+    assert ended.stderr == f"fastconv: unknown model 'nothing', expected one of: {', '.join(models.MODELS)}\n"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C comes in another way")

@@ -139,7 +139,7 @@ class Run:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
-        self.model = models.create(recipe.model, seed=recipe.seed)
+        self.model = models.create(recipe.model, num_classes=10, seed=recipe.seed)
         self.optimizer = optim.AdamW(self.model, weight_decay=recipe.weight_decay)
         self.history: list[EpochResult] = []
         self.sums = EpochSums()

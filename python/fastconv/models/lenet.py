@@ -6,9 +6,18 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastconv import nn
+from fastconv.models.parts import Parts
+from fastconv.nn.initialize import Initializer
 
 
-def lenet5(*, num_classes: int = 10, seed: int | None = 0, dtype: DTypeLike = np.float32) -> nn.Sequential:
+def lenet5(
+    *,
+    num_classes: int = 10,
+    in_channels: int = 1,
+    seed: int | None = 0,
+    dtype: DTypeLike = np.float32,
+    initializer: Initializer | None = None,
+) -> nn.Sequential:
     """Return a LeNet-5 for images of 32×32×1: 61,706 parameters with 10 classes.
 
     Two 5×5 convolutions (6 and 16 channels), each with ReLU and max pooling by 2, then 120, 84 and ``num_classes``
@@ -18,15 +27,19 @@ def lenet5(*, num_classes: int = 10, seed: int | None = 0, dtype: DTypeLike = np
     ----------
     num_classes : int, default 10
         Number of outputs.
+    in_channels : int, default 1
+        Channels of the images.
     seed : int or None, default 0
         Where the initial weights come from; None is different each time.
     dtype : dtype, default float32
         float32 or float64.
+    initializer : callable, optional
+        Draws all weights: any function of `fastconv.nn.initialize`.
 
     Returns
     -------
     Sequential
-        The model; ``input_shape`` is (32, 32, 1), and its output are logits, (N, num_classes).
+        The model; ``input_shape`` is (32, 32, in_channels), and its output are logits, (N, num_classes).
 
     References
     ----------
@@ -40,16 +53,16 @@ def lenet5(*, num_classes: int = 10, seed: int | None = 0, dtype: DTypeLike = np
     >>> sum(parameter.size for parameter in model.parameters.values())
     61706
     """
-    generator = np.random.default_rng(seed)
+    make = Parts(seed, dtype, initializer)
     model = nn.Sequential(
-        conv1=nn.Conv2d(1, 6, 5, activation="relu", seed=generator, dtype=dtype),
+        conv1=make.conv(in_channels, 6, 5, activation="relu"),
         pool1=nn.MaxPool2d(2),
-        conv2=nn.Conv2d(6, 16, 5, activation="relu", seed=generator, dtype=dtype),
+        conv2=make.conv(6, 16, 5, activation="relu"),
         pool2=nn.MaxPool2d(2),
         flatten=nn.Flatten(),
-        fc1=nn.Linear(400, 120, activation="relu", seed=generator, dtype=dtype),
-        fc2=nn.Linear(120, 84, activation="relu", seed=generator, dtype=dtype),
-        fc3=nn.Linear(84, num_classes, initializer=nn.initialize.glorot_uniform, seed=generator, dtype=dtype),
+        fc1=make.linear(400, 120, "relu"),
+        fc2=make.linear(120, 84, "relu"),
+        fc3=make.head(84, num_classes),
     )
-    model.input_shape = (32, 32, 1)
+    model.input_shape = (32, 32, in_channels)
     return model

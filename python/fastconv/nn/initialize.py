@@ -103,6 +103,18 @@ def glorot_uniform(shape: Sequence[int], seed: Seed = None, dtype: DTypeLike = n
     return _uniform(shape, 2 / (fan_in + fan_out), seed, dtype)
 
 
+def zeros(shape: Sequence[int], seed: Seed = None, dtype: DTypeLike = np.float32) -> NDArray[Any]:
+    """Return weights of zeros, where values come from elsewhere or don't matter: that takes no time, and no memory yet.
+
+    Examples
+    --------
+    >>> from fastconv.nn import initialize
+    >>> initialize.zeros((1, 2))
+    array([[0., 0.]], dtype=float32)
+    """
+    return np.zeros(shape, floating(dtype))
+
+
 def floating(dtype: DTypeLike) -> np.dtype[Any]:
     """Return ``dtype`` as NumPy's; raise TypeError if it isn't one that layers compute in."""
     found = np.dtype(dtype)
