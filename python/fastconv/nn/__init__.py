@@ -16,6 +16,7 @@ from fastconv.nn.container import Container, Residual, Sequential
 from fastconv.nn.conv import Conv, Conv1d, Conv2d, Conv3d
 from fastconv.nn.conv_transpose import ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from fastconv.nn.dropout import Dropout, StochasticDepth
+from fastconv.nn.fold import fold_batch_norm
 from fastconv.nn.layer import Layer
 from fastconv.nn.linear import Linear
 from fastconv.nn.loss import cross_entropy
@@ -104,5 +105,6 @@ __all__ = [
     "Upsample",
     "ZeroPad",
     "cross_entropy",
+    "fold_batch_norm",
     "initialize",
 ]
