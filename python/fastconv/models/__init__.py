@@ -23,6 +23,7 @@ from fastconv.models.lenet import lenet5
 from fastconv.models.mobilenet import mobilenet_v1, mobilenet_v2
 from fastconv.models.resnet import resnet, resnet18, resnet34, resnet50, resnet101, resnet152, small_resnet
 from fastconv.models.simple import simple_cnn
+from fastconv.models.torch_weights import load_torch_state_dict
 from fastconv.models.unet import unet
 from fastconv.models.vgg import vgg, vgg11, vgg13, vgg16, vgg19
 from fastconv.nn import Sequential
@@ -103,6 +104,7 @@ __all__ = [
     "create",
     *MODELS,
     "efficientnet",
+    "load_torch_state_dict",
     "resnet",
     "vgg",
 ]
