@@ -1,4 +1,4 @@
-"""The command ``fastconv``: train, evaluate, predict, bench, info, selftest.
+"""The command ``fastconv``: train, evaluate, predict, summary, bench, info, selftest.
 
 Bad input ends in one line on the standard error and exit code 2; a run that was interrupted in exit code 130.
 """
@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from fastconv import benchmark, checkpoint, data, models, runtime, selftest, training, visualize
+from fastconv import analysis, benchmark, checkpoint, data, models, runtime, selftest, training, visualize
 from fastconv._extras import MissingExtra, require
 from fastconv.training import BEST, HISTORY, LAST, EpochResult, Recipe, Run
 
@@ -121,6 +121,10 @@ def _parser() -> argparse.ArgumentParser:
     info.set_defaults(command=_info)
     for command in (evaluate, predict, info):
         command.add_argument("--json", action="store_true", help="print JSON")
+
+    summary = commands.add_parser("summary", help="show what a model costs and sees, layer by layer")
+    summary.set_defaults(command=analysis.main)
+    analysis.add_arguments(summary)
 
     bench = commands.add_parser("bench", help="measure layers beside other libraries and the machine's limits")
     bench.set_defaults(command=benchmark.main)

@@ -100,6 +100,12 @@ class Container(Layer):
             layer.eval()
         return super().eval()
 
+    def twin(self) -> Self:
+        """Return another container, of twins of all layers."""
+        twin = super().twin()
+        twin.layers = {name: layer.twin() for name, layer in self.layers.items()}
+        return twin
+
     def _release(self) -> None:
         for layer in self.layers.values():
             layer._release()

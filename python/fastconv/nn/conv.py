@@ -99,6 +99,13 @@ class Conv(Layer):
         self._kept: _core.KeptWeight | None = None  # in evaluation mode
         self._sliding = (stride, padding, dilation, groups, padding_mode)
 
+    @property
+    def window(self) -> dict[str, Any]:
+        """How the kernel slides: ``kernel_size``, ``stride``, ``padding`` and ``dilation``."""
+        kernel_size = self.parameters["weight"].shape[:-2]
+        stride, padding, dilation, _, _ = self._sliding
+        return {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}
+
     @staticmethod
     def _weight_channels(in_channels: int, out_channels: int, groups: int) -> tuple[int, int]:
         return in_channels // groups, out_channels

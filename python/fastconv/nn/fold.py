@@ -6,7 +6,6 @@ weight can take them over, with the activation, which it then applies in its sto
 
 from __future__ import annotations
 
-import copy
 from itertools import pairwise
 
 import numpy as np
@@ -53,17 +52,17 @@ def fold_batch_norm(model: Layer) -> Layer:
       (conv): Conv2d(3, 8, kernel_size=(3, 3), activation='relu')
     )
     """
-    return _folded(model).eval()
+    twin = model.twin()
+    _fold_inside(twin)
+    return twin.eval()
 
 
-def _folded(layer: Layer) -> Layer:
-    twin = copy.copy(layer)
-    twin._saved = None
-    if isinstance(twin, Container):
-        twin.layers = {name: _folded(inner) for name, inner in twin.layers.items()}
-        if isinstance(twin, Sequential):
-            _fold_neighbours(twin.layers)
-    return twin
+def _fold_inside(layer: Layer) -> None:
+    if isinstance(layer, Container):
+        for inner in layer.layers.values():
+            _fold_inside(inner)
+        if isinstance(layer, Sequential):
+            _fold_neighbours(layer.layers)
 
 
 def _fold_neighbours(layers: dict[str, Layer]) -> None:
@@ -85,7 +84,7 @@ def _joined(layer: Conv | SeparableConv | Linear, norm: BatchNorm) -> Layer:
     if isinstance(layer, ConvTranspose):
         factor = _by_group(factor, weight)
     arrays = {**layer.parameters, name: weight * factor, "bias": bias}
-    joined = copy.copy(layer)
+    joined = layer.twin()
     Layer.__init__(joined, {key: value.astype(weight.dtype) for key, value in arrays.items()})
     joined.activation = norm.activation
     return joined

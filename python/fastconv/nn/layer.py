@@ -7,6 +7,7 @@ pass the few arrays that the gradient needs.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -195,6 +196,12 @@ class Layer(ABC):
         self.training = False
         self._saved = None
         return self
+
+    def twin(self) -> Self:
+        """Return another layer with the same parameters, gradients and buffers, and a mode of its own."""
+        twin = copy.copy(self)
+        twin._saved = None
+        return twin
 
     def state_dict(self) -> dict[str, Array]:
         """Return a copy of every parameter and buffer, by name."""

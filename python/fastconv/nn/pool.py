@@ -34,6 +34,11 @@ class _Pool(Layer):
         super().__init__()
         self._window = {"kernel_size": kernel_size, **window}
 
+    @property
+    def window(self) -> dict[str, Any]:
+        """How the window slides: ``kernel_size``, ``stride``, ``padding`` and what else was given."""
+        return dict(self._window)
+
     def _describe(self) -> str:
         shown = [f"{name}={value!r}" for name, value in self._window.items() if value != _DEFAULTS.get(name)]
         return ", ".join(shown)

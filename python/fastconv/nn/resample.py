@@ -51,6 +51,7 @@ class Upsample(Layer):
         super().__init__()
         if (scale is None) == (size is None):
             raise ValueError(f"Upsample: scale is {scale!r} and size is {size!r}, expected one of the two")
+        self.mode, self.align_corners, self.antialias = mode, align_corners, antialias
         self._size = size
         self._rule: dict[str, Any] = {
             "scale": scale,
@@ -88,16 +89,16 @@ class PixelShuffle(Layer):
 
     def __init__(self, factor: int) -> None:
         super().__init__()
-        self._factor = factor
+        self.factor = factor
 
     def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
-        return resample.pixel_shuffle(input, self._factor), ()
+        return resample.pixel_shuffle(input, self.factor), ()
 
     def _backward(self, grad_output: Array, saved: tuple[Any, ...], input_gradient: bool) -> Array | None:
-        return resample.pixel_unshuffle(grad_output, self._factor) if input_gradient else None
+        return resample.pixel_unshuffle(grad_output, self.factor) if input_gradient else None
 
     def _describe(self) -> str:
-        return repr(self._factor)
+        return repr(self.factor)
 
 
 class ZeroPad(Layer):
@@ -117,16 +118,16 @@ class ZeroPad(Layer):
 
     def __init__(self, padding: Border) -> None:
         super().__init__()
-        self._padding = padding
+        self.padding = padding
 
     def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
-        return resample.zero_pad(input, self._padding), ()
+        return resample.zero_pad(input, self.padding), ()
 
     def _backward(self, grad_output: Array, saved: tuple[Any, ...], input_gradient: bool) -> Array | None:
-        return resample.zero_pad_backward(grad_output, self._padding) if input_gradient else None
+        return resample.zero_pad_backward(grad_output, self.padding) if input_gradient else None
 
     def _describe(self) -> str:
-        return repr(self._padding)
+        return repr(self.padding)
 
 
 class Crop(Layer):
@@ -146,16 +147,16 @@ class Crop(Layer):
 
     def __init__(self, cropping: Border) -> None:
         super().__init__()
-        self._cropping = cropping
+        self.cropping = cropping
 
     def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
-        return resample.crop(input, self._cropping), ()
+        return resample.crop(input, self.cropping), ()
 
     def _backward(self, grad_output: Array, saved: tuple[Any, ...], input_gradient: bool) -> Array | None:
-        return resample.crop_backward(grad_output, self._cropping) if input_gradient else None
+        return resample.crop_backward(grad_output, self.cropping) if input_gradient else None
 
     def _describe(self) -> str:
-        return repr(self._cropping)
+        return repr(self.cropping)
 
 
 class Concatenate(Container):

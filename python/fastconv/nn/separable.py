@@ -74,6 +74,13 @@ class SeparableConv(Layer):
         self.activation = activation
         self._sliding = (stride, padding, dilation, padding_mode)
 
+    @property
+    def window(self) -> dict[str, Any]:
+        """How the kernel slides: ``kernel_size``, ``stride``, ``padding`` and ``dilation``."""
+        kernel_size = self.parameters["depthwise_weight"].shape[:-2]
+        stride, padding, dilation, _ = self._sliding
+        return {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}
+
     def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
         weights = self.parameters["depthwise_weight"], self.parameters["pointwise_weight"]
         fused = fused_activation(self.activation, self.training)
