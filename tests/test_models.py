@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastconv import models, nn
+from fastconv import data, models, nn, optim
 
 # As the papers' configurations have them, and as PyTorch counts them where it has the same network.
 SIZES = {
@@ -101,6 +101,19 @@ def test_every_parameter_gets_a_gradient(name):
     assert model.backward(grad_logits).shape == images.shape
     for parameter, gradient in model.gradients.items():
         assert np.isfinite(gradient).all() and gradient.any(), parameter
+
+
+@pytest.mark.parametrize("name", ["small_resnet", "mobilenet_v1"])
+def test_a_model_learns_a_few_digits_by_heart(name):
+    model, _ = small(name, num_classes=10, in_channels=1)
+    train, _ = data.digits()
+    images, labels = data.pad_images(train.images[:16], 32, 32), train.labels[:16]
+    optimizer = optim.Adam(model, learning_rate=1e-3)
+    for _ in range(25):
+        loss, gradient = nn.cross_entropy(model(images), labels)
+        model.backward(gradient, input_gradient=False)
+        optimizer.step()
+    assert loss < 0.2
 
 
 @pytest.mark.parametrize("options", [{}, {"padding": "valid"}, {"batch_norm": True}], ids=str)

@@ -213,3 +213,29 @@ def test_a_head_is_replaced_and_trained_alone():
     assert losses[-1] < losses[0]
     for name, value in model.state_dict().items():
         assert np.array_equal(value, before[name]) != name.startswith("head"), name
+
+
+def test_a_twin_shares_arrays_and_has_a_mode_of_its_own():
+    model = make_network()
+    output = model(images())
+    twin = model.twin().eval()
+    assert model.training and not twin.training and model.layers["norm"].training
+    for attribute in ("parameters", "gradients", "buffers"):
+        own, other = getattr(model, attribute), getattr(twin, attribute)
+        assert list(own) == list(other) and all(own[name] is other[name] for name in own)
+    before = model.state_dict()
+    twin(images())
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+    assert model.backward(output).shape == images().shape
+
+
+@pytest.mark.parametrize(("layer", "window"), [
+    (nn.Conv2d(1, 1, 3, stride=2), {"kernel_size": (3, 3), "stride": 2, "padding": 0, "dilation": 1}),
+    (nn.ConvTranspose1d(1, 1, 4, padding="same"), {"kernel_size": (4,), "stride": 1, "padding": "same", "dilation": 1}),
+    (nn.SeparableConv2d(2, 2, (1, 3), dilation=2),
+     {"kernel_size": (1, 3), "stride": 1, "padding": 0, "dilation": 2}),
+    (nn.MaxPool2d(2), {"kernel_size": 2, "stride": None, "padding": 0, "dilation": 1, "ceil_mode": False}),
+], ids=lambda value: type(value).__name__)  # fmt: skip
+def test_layers_say_how_their_windows_slide(layer, window):
+    assert layer.window == window

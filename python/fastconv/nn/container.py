@@ -227,7 +227,7 @@ class Residual(Container):
             raise ValueError(f"Residual: body gives {branch.shape} and shortcut {straight.shape}, expected the same")
         total = branch + straight
         fused = fused_activation(self.activation, self.training)
-        output = total if fused is None else activations.forward(fused, total, None)
+        output = total if fused is None else activations.forward(fused, total, total)  # in place: it is nobody else's
         output, kept = finish_activation(self.activation, self.training, output)
         return output, (kept,)
 

@@ -147,7 +147,8 @@ class Layer(ABC):
         """Let the parameters stay as they are. Return the layer.
 
         A frozen `BatchNorm` normalizes with its averages, as in evaluation mode, and leaves them alone; a frozen
-        `Dropout` drops all the same.
+        `Dropout` drops all the same. ``backward(..., input_gradient=False)`` then ends at the lowest layer that isn't
+        frozen; otherwise it goes through all of them, for the gradient of the input.
         """
         self.frozen = True
         return self
@@ -198,7 +199,7 @@ class Layer(ABC):
         return self
 
     def twin(self) -> Self:
-        """Return another layer with the same parameters, gradients and buffers, and a mode of its own."""
+        """Return another layer over the same parameters, gradients, buffers and generators, with a mode of its own."""
         twin = copy.copy(self)
         twin._saved = None
         return twin
