@@ -166,3 +166,40 @@ def test_cross_entropy_of_large_logits_is_finite(dtype):
 
 def test_cross_entropy_passes_nan_through(dtype):
     assert math.isnan(fc.cross_entropy(np.array([[np.nan, 0], [0, 1]], dtype), np.array([1, 0])))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
+def test_labels_may_be_probabilities_and_smoothed(smoothing, dtype):
+    rng = np.random.default_rng(0)
+    logits, targets = rng.standard_normal((6, 5)).astype(dtype), rng.dirichlet(np.ones(5), 6)
+    mixed = (1 - smoothing) * targets + smoothing / 5
+    log_softmax = np.log(oracle.softmax(logits.astype(np.float64), -1))
+    eps = float(np.finfo(dtype).eps)
+    loss = fc.cross_entropy(logits, targets.astype(dtype), label_smoothing=smoothing)
+    assert loss == pytest.approx(-(mixed * log_softmax).sum() / 6, rel=100 * eps)
+    found = fc.cross_entropy_backward(logits, targets, label_smoothing=smoothing)
+    assert found.dtype == dtype
+    assert_close(found, (np.exp(log_softmax) - mixed) / 6, 16 * eps, smoothing)
+
+
+def test_smoothed_classes_are_the_probabilities_of_their_definition(dtype):
+    logits, labels = numbers(GAUSSIAN, (4, 3), dtype), np.array([2, 0, 1, 1])
+    probabilities = np.eye(3, dtype=dtype)[labels]
+    for smoothing in (0.0, 0.3):
+        options = {"label_smoothing": smoothing, "reduction": "sum"}
+        one, other = (fc.cross_entropy(logits, which, **options) for which in (labels, probabilities))
+        assert one == pytest.approx(other, rel=1e-6)
+        one, other = (fc.cross_entropy_backward(logits, which, **options) for which in (labels, probabilities))
+        assert_close(one, other, 8 * float(np.finfo(dtype).eps), smoothing)
+
+
+@pytest.mark.parametrize(("labels", "smoothing", "error", "message"), [
+    (np.array([[1, 0]]), 0.0, TypeError, r"labels of shape \(N, classes\) must be floats, got int64"),
+    (np.array([[0.7, 0.7]]), 0.0, ValueError, r"must be probabilities, got values from 0.7 and sums from 1.4 to 1.4"),
+    (np.array([[1.5, -0.5]]), 0.0, ValueError, "must be probabilities, got values from -0.5"),
+    (np.array([0]), 1.0, ValueError, "label_smoothing is 1.0, expected 0 <= label_smoothing < 1"),
+    (np.array([0]), math.nan, ValueError, "label_smoothing is nan"),
+])  # fmt: skip
+def test_what_is_no_probability_is_refused(labels, smoothing, error, message):
+    with pytest.raises(error, match=message):
+        fc.cross_entropy(np.zeros((1, 2)), labels, label_smoothing=smoothing)

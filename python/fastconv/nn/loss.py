@@ -6,27 +6,29 @@ from fastconv import classification
 from fastconv._arguments import Array
 
 
-def cross_entropy(logits: Array, labels: Array) -> tuple[float, Array]:
+def cross_entropy(logits: Array, labels: Array, *, label_smoothing: float = 0.0) -> tuple[float, Array]:
     """Return the mean cross-entropy of the softmax of ``logits``, and its gradient.
 
     Parameters
     ----------
     logits : ndarray, (N, classes)
         Scores, float32 or float64.
-    labels : ndarray of int, (N,)
-        The right classes, 0 to ``classes - 1``.
+    labels : ndarray of int, (N,), or of float, (N, classes)
+        The right classes, 0 to ``classes - 1``, or the probability of each class.
+    label_smoothing : float, default 0
+        Share of the probability, in [0, 1), that is spread evenly over all classes.
 
     Returns
     -------
     loss : float
-        The mean of ``log(sum(exp(logits))) - logits[label]``.
+        The mean of ``log(sum(exp(logits))) - logits[label]``, of probabilities the sum over classes weighted with them.
     grad_logits : ndarray, (N, classes)
-        Gradient of the loss: ``(softmax(logits) - one_hot(labels)) / N``.
+        Gradient of the loss: ``(softmax(logits) - probabilities) / N``.
 
     Raises
     ------
     ValueError
-        If the shapes don't agree or a label isn't a class.
+        If the shapes don't agree, a label isn't a class, or probabilities don't sum to 1.
 
     Examples
     --------
@@ -38,4 +40,5 @@ def cross_entropy(logits: Array, labels: Array) -> tuple[float, Array]:
     >>> grad
     array([[ 0.25,  0.25, -0.75,  0.25]])
     """
-    return classification.cross_entropy(logits, labels), classification.cross_entropy_backward(logits, labels)
+    loss = classification.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+    return loss, classification.cross_entropy_backward(logits, labels, label_smoothing=label_smoothing)
