@@ -184,3 +184,136 @@ def test_the_schedule_rises_to_one_and_falls_to_almost_zero():
 
 def test_a_schedule_without_warmup_begins_at_one():
     assert [optim.warmup_cosine(step, total_steps=2, warmup_steps=0) for step in (0, 1)] == pytest.approx([1, 0.5])
+
+
+def test_stairs_go_down_by_the_factor_after_a_rise():
+    shares = [optim.warmup_step(step, decay_steps=10, factor=0.5, warmup_steps=4) for step in range(30)]
+    assert shares[:4] == [0.25, 0.5, 0.75, 1.0]
+    assert shares[4:] == [1.0] * 6 + [0.5] * 10 + [0.25] * 10
+    assert [optim.warmup(step, warmup_steps=0) for step in (0, 7)] == [1.0, 1.0]
+
+
+MAKERS = {
+    "sgd": (lambda m, **options: optim.SGD(m, 0.1, weight_decay=0.2, **options),
+            lambda p, g, rate, decay: sgd(p, g, 0.1 * rate, decay=0.2 * decay)),
+    "adam": (lambda m, **options: optim.Adam(m, 0.1, weight_decay=0.2, **options),
+             lambda p, g, rate, decay: adam(p, g, 0.1 * rate, decay=0.2 * decay)),
+    "adamw": (lambda m, **options: optim.AdamW(m, 0.1, weight_decay=0.2, **options),
+              lambda p, g, rate, decay: adam(p, g, 0.1 * rate, decay=0.2 * decay, decoupled=True)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize(("groups", "factors"), [
+    ([optim.Group("a", learning_rate=0.5)], {"a": (0.5, 1), "b": (1, 1)}),
+    ([optim.Group("b", weight_decay=0)], {"a": (1, 1), "b": (1, 0)}),
+    ([optim.Group("", learning_rate=0, weight_decay=3), optim.Group("b", learning_rate=2)], {"a": (0, 3), "b": (2, 3)}),
+])  # fmt: skip
+def test_groups_learn_and_decay_at_their_own_rates(kind, groups, factors):
+    make, formula = MAKERS[kind]
+    model = Parameters()
+    start, gradients = model.state_dict(), random_gradients(model, 3)
+    optimizer = make(model, groups=groups)
+    for gradient in gradients:
+        take_step(model, optimizer, gradient)
+    for name, value in model.parameters.items():
+        expected = formula(start[name], [gradient[name] for gradient in gradients], *factors[name])
+        np.testing.assert_allclose(value, expected, rtol=1e-12)
+        assert factors[name][0] or np.array_equal(value, start[name])
+        assert not model.gradients[name].any()
+
+
+def test_a_prefix_is_a_whole_name():
+    group = optim.Group("conv1")
+    names = ("conv1", "conv1.weight", "conv10.weight", "conv1weight")
+    assert [group.holds(name) for name in names] == [True, True, False, False]
+    with pytest.raises(ValueError, match="SGD: no parameter is named 'c'; there are a, b"):
+        optim.SGD(Parameters(), groups=[optim.Group("c")])
+    with pytest.raises(ValueError, match=r"Group 'a': learning_rate is -1, expected 0 <= learning_rate < inf"):
+        optim.Group("a", learning_rate=-1)
+
+
+def test_norms_and_biases_are_spared_from_decay():
+    model = nn.Sequential(conv=nn.Conv2d(1, 2, 3, seed=0), norm=nn.BatchNorm(2), fc=nn.Linear(2, 2, seed=0))
+    start = model.state_dict()
+    optimizer = optim.AdamW(model, 0.1, weight_decay=0.5, groups=optim.without_decay(model))
+    optimizer.step()
+    for name, value in model.parameters.items():
+        expected = start[name] * np.float32(0.95) if name.endswith("weight") else start[name]
+        np.testing.assert_allclose(value, expected, rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_parameter_without_a_gradient_stays_as_it_is(kind):
+    class HalfFrozen(Parameters):
+        frozen = True
+
+        @property
+        def gradients(self):
+            return {name: value for name, value in super().gradients.items() if name == "b" or not self.frozen}
+
+    model = HalfFrozen()
+    start, gradients = model.state_dict(), random_gradients(model, 1)[0]
+    optimizer = MAKERS[kind][0](model)
+    take_step(model, optimizer, {"b": gradients["b"]})
+    np.testing.assert_array_equal(model.parameters["a"], start["a"])
+    assert not np.array_equal(model.parameters["b"], start["b"])
+    model.frozen = False
+    take_step(model, optimizer, gradients)
+    assert not np.array_equal(model.parameters["a"], start["a"])
+
+
+def test_clipping_shortens_what_is_too_long_and_nothing_else(dtype):
+    model = Parameters(dtype)
+    gradients = random_gradients(model, 1)[0]
+    norm = math.sqrt(sum((value.astype(np.float64) ** 2).sum() for value in gradients.values()))
+    for limit in (norm / 3, norm * 1.01, math.inf):
+        for name, value in gradients.items():
+            model.gradients[name][...] = value
+        assert optim.clip_gradients(model, limit) == pytest.approx(norm, rel=1e-12)
+        for name, value in gradients.items():
+            factor = min(1, limit / norm)
+            np.testing.assert_allclose(model.gradients[name], value * dtype(factor), rtol=4 * np.finfo(dtype).eps)
+    with pytest.raises(ValueError, match="clip_gradients: max_norm is 0, expected a positive number"):
+        optim.clip_gradients(model, 0)
+
+
+def test_the_average_follows_its_formula_and_goes_on_from_its_state():
+    model, rng = Parameters(), np.random.default_rng(2)
+    averages = [optim.ExponentialMovingAverage(model, 0.5)]
+    expected = model.parameters["a"].copy()
+    for step in range(12):
+        model.parameters["a"][...] = rng.standard_normal((3, 4))
+        expected += (1 - min(0.5, (1 + step) / (10 + step))) * (model.parameters["a"] - expected)
+        if step == 6:
+            averages.append(optim.ExponentialMovingAverage(model, 0.5))
+            averages[1].load_state_dict(averages[0].state_dict())
+        for average in averages:
+            average.update()
+    one, other = (average.state_dict() for average in averages)
+    assert one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+    np.testing.assert_allclose(one["a"], expected, rtol=1e-12)
+
+
+def test_the_average_steps_in_and_leaves_every_bit_as_it_was():
+    model = nn.Sequential(norm=nn.BatchNorm(2), fc=nn.Linear(2, 2, seed=0))
+    average = optim.ExponentialMovingAverage(model)
+    begin = model.state_dict()
+    model(np.random.default_rng(0).standard_normal((8, 2)).astype(np.float32))
+    model.parameters["fc.weight"][...] = np.pi
+    now, averaged = model.state_dict(), average.state_dict()
+    with pytest.raises(KeyError), average.applied():
+        for name, value in model.state_dict().items():
+            np.testing.assert_array_equal(value, begin[name])
+        raise KeyError
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, now[name])
+        np.testing.assert_array_equal(average.state_dict()[name], averaged[name])
+
+
+def test_an_average_of_another_model_and_a_decay_out_of_range_are_refused():
+    average = optim.ExponentialMovingAverage(Parameters())
+    with pytest.raises(ValueError, match="the state is of another model"):
+        average.load_state_dict(optim.ExponentialMovingAverage(nn.Linear(1, 1)).state_dict())
+    with pytest.raises(ValueError, match=r"decay is 1, expected 0 <= decay < 1"):
+        optim.ExponentialMovingAverage(Parameters(), 1)
