@@ -1,20 +1,23 @@
 """From a data set to batches: shuffled and augmented in a way that can be taken up anywhere.
 
 All randomness of an epoch is a function of (seed, epoch), and that of one batch's augmentation of (seed, epoch, number
-of the batch). So a run that was interrupted goes on in the middle of an epoch without doing again what came before.
+of the batch). So a run that was interrupted goes on in the middle of an epoch without doing again what came before, and
+batches may be prepared in several threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastconv.data.augment import Augmentation, Mixup
 from fastconv.data.dataset import Dataset
+from fastconv.data.prefetch import prefetch
 
-Augmentation: TypeAlias = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]
+Batch: TypeAlias = tuple[NDArray[np.float32], NDArray[Any]]
 
 
 def batches(
@@ -26,8 +29,10 @@ def batches(
     epoch: int = 0,
     start: int = 0,
     drop_last: bool = False,
-    augment: Augmentation | None = None,
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    augment: Augmentation | Sequence[Augmentation] | None = None,
+    mixup: Mixup | None = None,
+    workers: int = 0,
+) -> Iterator[Batch]:
     """Yield the batches of one epoch.
 
     Parameters
@@ -44,18 +49,24 @@ def batches(
         Number of the first batch to yield. Those before it cost nothing.
     drop_last : bool, default False
         Whether to leave out a last batch that isn't full.
-    augment : callable, optional
-        ``augment(images, generator)`` returns changed images, for example `RandomAffine`.
+    augment : callable or sequence of callable, optional
+        ``augment(images, generator)`` returns changed images, for example `RandomAffine`. Several are applied in their
+        order.
+    mixup : Mixup, optional
+        What mixes the images and the labels of each batch, after all else.
+    workers : int, default 0
+        Number of threads that prepare batches ahead of their use, while others compute; the batches are the same. With
+        0 each batch is made when it is asked for.
 
     Yields
     ------
     images : ndarray of float32, (batch_size, H, W, C)
-    labels : ndarray of int64, (batch_size,)
+    labels : ndarray of int64, (batch_size,); with ``mixup`` of float32, (batch_size, classes)
 
     Raises
     ------
     ValueError
-        If ``batch_size`` isn't positive, or ``seed``, ``epoch`` or ``start`` is negative.
+        If ``batch_size`` isn't positive, or ``seed``, ``epoch``, ``start`` or ``workers`` is negative.
 
     Examples
     --------
@@ -64,32 +75,27 @@ def batches(
     >>> [len(labels) for images, labels in data.batches(test, batch_size=400, shuffle=True, seed=0)]
     [400, 400, 400, 300]
     """
-    if batch_size < 1 or min(seed, epoch, start) < 0:
+    if batch_size < 1 or min(seed, epoch, start, workers) < 0:
         raise ValueError(
-            f"batches: batch_size={batch_size}, seed={seed}, epoch={epoch}, start={start}, "
+            f"batches: batch_size={batch_size}, seed={seed}, epoch={epoch}, start={start}, workers={workers}, "
             "expected a positive batch_size and no negative number"
         )
-    return _generate(dataset, batch_size, shuffle, seed, epoch, start, drop_last, augment)
-
-
-def _generate(
-    dataset: Dataset,
-    batch_size: int,
-    shuffle: bool,
-    seed: int,
-    epoch: int,
-    start: int,
-    drop_last: bool,
-    augment: Augmentation | None,
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    count = number_of_batches(len(dataset), batch_size, drop_last=drop_last)
     order = _generator(seed, epoch).permutation(len(dataset)) if shuffle else np.arange(len(dataset))
-    for index in range(start, count):
-        chosen = order[index * batch_size : (index + 1) * batch_size]
-        images, labels = dataset[chosen].arrays()
-        if augment is not None:
-            images = augment(images, _generator(seed, epoch, index))
-        yield images, labels
+    changes = [augment] if callable(augment) else list(augment or ())
+
+    def prepare(index: int) -> Batch:
+        images, labels = dataset[order[index * batch_size : (index + 1) * batch_size]].arrays()
+        generator = _generator(seed, epoch, index)
+        for change in changes:
+            images = change(images, generator)
+        return (images, labels) if mixup is None else mixup(images, labels, generator)
+
+    numbers = range(start, number_of_batches(len(dataset), batch_size, drop_last=drop_last))
+    return prefetch(prepare, numbers, workers=workers) if workers else _one_by_one(prepare, numbers)
+
+
+def _one_by_one(prepare: Callable[[int], Batch], numbers: range) -> Iterator[Batch]:
+    yield from map(prepare, numbers)
 
 
 def number_of_batches(images: int, batch_size: int, *, drop_last: bool = False) -> int:

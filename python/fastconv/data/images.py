@@ -1,7 +1,9 @@
-"""Single images: from a file of any common format to what a model for MNIST digits expects."""
+"""Single images: from a file of any common format to what a model for digits, or for pictures, expects."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,45 @@ def read_image(path: str | Path, *, height: int = 28, width: int = 28) -> tuple[
     return _resize(grey, height, width)[..., np.newaxis], inverted
 
 
+def read_picture(path: str | Path, *, height: int, width: int, channels: int = 3) -> NDArray[np.uint8]:
+    """Read an image file as a picture of a given size.
+
+    The picture is resized until it covers that size, and what then juts out is cut off on both sides. It is turned as
+    its EXIF data say; transparent pixels become white.
+
+    Parameters
+    ----------
+    path : str or Path
+        File in a format that Pillow reads: PNG, JPEG, ...
+    height, width : int
+        Size of the result.
+    channels : {1, 3}
+        Grey, or red, green and blue.
+
+    Returns
+    -------
+    ndarray of uint8, (height, width, channels)
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If Pillow can't read it as an image, or ``channels`` is neither 1 nor 3.
+    ImportError
+        If Pillow isn't installed.
+    """
+    if channels not in (1, 3):
+        raise ValueError(f"read_picture: channels is {channels}, expected 1 or 3")
+    pillow, operations = require("PIL.Image"), require("PIL.ImageOps")
+    with _opened(Path(path)) as image:
+        if image.mode.startswith("I"):
+            image = pillow.fromarray(np.rint(_scaled(image, 65535) * 255).astype(np.uint8))
+        image = _opaque(operations.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
+        fitted = operations.fit(image, (width, height), pillow.Resampling.BILINEAR)
+        return np.asarray(fitted, np.uint8).reshape(height, width, channels)
+
+
 def pad_images(images: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     """Return images (N, H, W, C) with zeros around them, as (N, height, width, C).
 
@@ -74,19 +115,31 @@ def pad_images(images: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     return padded
 
 
-def _read_grey(path: Path) -> NDArray[np.float32]:
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open an image with Pillow; what goes wrong with its content, now or in the ``with`` block, is a ValueError."""
     pillow = require("PIL.Image")
     try:
         with pillow.open(path) as image:
-            if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow's own conversion would cut off.
-                return _scaled(image, 65535)
-            opaque = pillow.new("RGBA", image.size, "white")
-            opaque.alpha_composite(image.convert("RGBA"))
-            return _scaled(opaque.convert("L"), 255)
+            yield image
     except (FileNotFoundError, IsADirectoryError):
         raise
     except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError) as error:
         raise ValueError(f"{path}: not an image that can be read: {error}") from error
+
+
+def _read_grey(path: Path) -> NDArray[np.float32]:
+    with _opened(path) as image:
+        if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow's own conversion would cut off.
+            return _scaled(image, 65535)
+        return _scaled(_opaque(image).convert("L"), 255)
+
+
+def _opaque(image: Any) -> Any:
+    """Return the image on white paper."""
+    paper = require("PIL.Image").new("RGBA", image.size, "white")
+    paper.alpha_composite(image.convert("RGBA"))
+    return paper
 
 
 def _scaled(image: Any, white: int) -> NDArray[np.float32]:
