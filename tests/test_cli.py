@@ -22,7 +22,7 @@ for package in ("safetensors", "matplotlib", "tqdm"):
     pytest.importorskip(package)
 Image = pytest.importorskip("PIL.Image")
 
-OUTPUTS = {BEST, LAST, HISTORY, "learning_curves.png", "misclassified.png"}
+OUTPUTS = {BEST, LAST, HISTORY, "learning_curves.png", "misclassified.png", "confusion_matrix.png"}
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def content(folder):
 
 def test_training_leaves_checkpoints_history_and_pictures(finished):
     assert {path.name for path in finished.iterdir()} == OUTPUTS
-    for name in ("learning_curves.png", "misclassified.png"):
+    for name in ("learning_curves.png", "misclassified.png", "confusion_matrix.png"):
         with Image.open(finished / name) as image:
             assert image.format == "PNG" and min(image.size) > 100
     assert len((finished / HISTORY).read_text().splitlines()) == 3
@@ -90,7 +90,7 @@ def test_training_says_how_it_goes(train, tmp_path, capsys):
     assert re.fullmatch(r"[\d.]+ % of the test images right at the end, [\d.]+ % in epoch [12]; all .*", lines[2])
     assert len(lines) == 3 and not err
     recipe = training.Run.load(tmp_path / LAST).recipe
-    assert (recipe.augment, recipe.batch_size, recipe.seed, recipe.epochs) == (False, 50, 3, 2)
+    assert (recipe.augment, recipe.batch_size, recipe.seed, recipe.epochs) == ((), 50, 3, 2)
 
 
 def test_a_run_is_not_destroyed_by_the_next_one(train, finished, capsys):
@@ -164,7 +164,7 @@ def test_resuming_with_another_recipe_is_refused_in_one_line(train, finished, ca
     assert train(finished, "--resume", "--seed", "9", "--batch-size", "10", "--no-augment") == 2
     assert capsys.readouterr().err == (
         f"fastconv: {finished}: can't resume with another recipe; the run has batch_size 64, not 10, "
-        "augment True, not False, seed 0, not 9\n"
+        "augment affine, not none, seed 0, not 9\n"
     )
     assert cli.main(["train", "simple_cnn", "--out", str(finished), "--resume"]) == 2
     assert "the run has model lenet5, not simple_cnn" in capsys.readouterr().err
@@ -173,7 +173,8 @@ def test_resuming_with_another_recipe_is_refused_in_one_line(train, finished, ca
 def test_a_loss_that_is_no_number_ends_in_one_line(train, tmp_path, capsys):
     assert train(tmp_path, "--learning-rate", "1e30") == 1
     assert re.fullmatch(
-        r"fastconv: the loss became (nan|inf) in epoch 1 after \d steps; try a learning rate below 1e\+30\n",
+        r"fastconv: the loss became (nan|inf) in epoch 1 after \d steps: the output of layer \w+ \(\w+\) isn't "
+        r"finite.*; try a learning rate below 1e\+30\n",
         capsys.readouterr().err,
     )
 
@@ -185,7 +186,15 @@ def test_evaluate_tells_accuracy_and_loss(finished, folder, capsys):
     assert result["accuracy"] == last.test_accuracy and result["loss"] == pytest.approx(last.test_loss, rel=1e-6)
     assert result["images"] == 50 and result["model"] == "lenet5" and result["data"] == str(folder)
     assert cli.main(["evaluate", str(finished / LAST), "--data", "digits"]) == 0
-    assert re.fullmatch(r"[\d.]+ % of 1,500 test images right, loss [\d.]+\n", capsys.readouterr().out)
+    lines = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"[\d.]+ % of 1,500 test images right, loss [\d.]+", lines[0]) and not lines[1]
+    assert lines[2].split() == ["class", *"0123456789", "right"] and len(lines) == 13
+    labels = data.digits()[1].labels
+    for label, line in enumerate(lines[3:]):
+        name, *counts, share, percent = line.split()
+        counts = [0 if count == "." else int(count) for count in counts]
+        assert name == str(label) and percent == "%" and sum(counts) == (labels == label).sum()
+        assert float(share) == pytest.approx(100 * counts[label] / sum(counts), abs=0.005)
 
 
 def test_predict_reads_digits_whichever_way_they_are_drawn(finished, png, capsys):
@@ -221,8 +230,19 @@ def test_selftest_passes(capsys):
 
 BAD_INPUT = {
     "unknown model": ("train resnet9000", "unknown model 'resnet9000', expected one of: lenet5, simple_cnn"),
-    "missing data": ("train lenet5 --data missing", "missing: no such folder"),
-    "empty data": ("train lenet5 --data empty", "empty: holds neither train-images-idx3-ubyte nor"),
+    "missing data": ("train lenet5 --data missing", "missing: no such file or folder"),
+    "empty data": ("train lenet5 --data empty", "empty: holds neither MNIST's files nor a folder of pictures for each"),
+    "no data": ("train lenet5 --data broken", "broken: not an NPZ file"),
+    "unknown optimizer": ("train lenet5 --optimizer lion", "unknown optimizer 'lion', expected one of: adamw,"),
+    "unknown schedule": ("train lenet5 --schedule no", "unknown schedule 'no', expected one of: cosine,"),
+    "unknown augmentation": ("train lenet5 --augment flip,blur", "unknown augmentation 'blur', expected some of"),
+    "unknown layer": ("train lenet5 --rate-factors conv9=0", "AdamW: no parameter is named 'conv9'; there are conv1."),
+    "no factor": ("train lenet5 --rate-factors conv1", "rate_factors: 'conv1' isn't LAYER=FACTOR"),
+    "no workers": ("train lenet5 --workers -1", "workers is -1, expected 0 or more"),
+    "no start": ("train lenet5 --start-from missing", "missing: No such file or directory"),
+    "other start": ("train simple_cnn --start-from CHECKPOINT", "holds the model lenet5, expected simple_cnn"),
+    "start again": ("train lenet5 --resume --start-from CHECKPOINT", "leave out --start-from"),
+    "no picture": ("evaluate CHECKPOINT --plot a.jpg", "confusion_matrix: format is 'jpg', expected 'png' or 'svg'"),
     "no epochs": ("train lenet5 --epochs 0", "epochs is 0, expected 1 or more"),
     "epochs in words": ("train lenet5 --epochs two", "argument --epochs: invalid int value: 'two'"),
     "no threads": ("train lenet5 --threads 0", "num_threads"),

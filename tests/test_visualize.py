@@ -49,6 +49,32 @@ def test_misclassified_digits_grow_with_their_number(wrong):
     assert (picture[120:].min() < 50) == (wrong > 0)
 
 
+CONFUSION = np.array([[7, 0, 1], [2, 0, 4], [0, 0, 0]])
+
+
+@pytest.mark.parametrize("classes", [(), ("cat", "dog", "a very long name")])
+def test_a_confusion_matrix_is_drawn_darkest_where_a_row_is(classes):
+    picture = pixels(visualize.confusion_matrix(CONFUSION, classes))
+    assert min(picture.shape[:2]) > 300
+    darkest = pixels(visualize.confusion_matrix(np.array([[1, 0], [0, 1]])))
+    assert shows(darkest, (0x08, 0x30, 0x6B)) and not shows(picture, (0x08, 0x30, 0x6B))
+
+
+def test_a_confusion_matrix_may_be_large_or_a_drawing():
+    assert pixels(visualize.confusion_matrix(np.eye(200, dtype=np.int64))).shape[0] < 2000
+    drawing = visualize.confusion_matrix(CONFUSION, ("cat", "dog", "cow"), format="svg").decode()
+    assert drawing.startswith("<?xml") and "<svg" in drawing
+    with pytest.raises(ValueError, match="confusion_matrix: format is 'jpg', expected 'png' or 'svg'"):
+        visualize.confusion_matrix(CONFUSION, format="jpg")
+
+
+def test_misclassified_images_bear_the_names_of_their_classes():
+    dataset = data.Dataset(np.full((1, 8, 8, 3), 128, np.uint8), np.array([1]), ("cat", "dog"))
+    named = pixels(visualize.misclassified(dataset, np.array([[0.9, 0.1]])))
+    unnamed = pixels(visualize.misclassified(data.Dataset(*dataset.arrays()), np.array([[0.9, 0.1]])))
+    assert named.shape == unnamed.shape and not np.array_equal(named, unnamed)
+
+
 def test_drawing_needs_no_global_state_of_matplotlib():
     visualize.learning_curves(HISTORY)
     assert "matplotlib.pyplot" not in sys.modules

@@ -1,4 +1,4 @@
-"""Pictures of a training run: learning curves, and the digits that a model gets wrong.
+"""Pictures of a training run: learning curves, the images that a model gets wrong, and what it takes for what.
 
 They are drawn on matplotlib's Figure objects without pyplot, so that no display is needed and no global state changes.
 """
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastconv._arguments import Array
 from fastconv._extras import require
@@ -93,10 +94,62 @@ def misclassified(dataset: Dataset, probabilities: Array, *, most: int = 40) -> 
     for axes, index in zip(cells.flat, shown, strict=False):
         image, label = dataset[index]
         axes.imshow(image.squeeze(), cmap="gray_r", vmin=0, vmax=1)
-        axes.set_title(f"{label} read as {predicted[index]}\n{100 * sureness[index]:.0f} % sure", fontsize=7)
+        right, taken = (_name(dataset.classes, which) for which in (label, predicted[index]))
+        axes.set_title(f"{right} read as {taken}\n{100 * sureness[index]:.0f} % sure", fontsize=7)
     some = f" (here the {len(shown)} that it is surest of)" if len(shown) < len(wrong) else ""
     figure.suptitle(f"{len(wrong)} of {len(dataset):,} misclassified{some}", fontsize=10)
     return _png(figure)
+
+
+def confusion_matrix(confusion: NDArray[np.int64], classes: Sequence[str] = (), *, format: str = "png") -> bytes:
+    """Draw how many images of each class a model takes for which class.
+
+    Parameters
+    ----------
+    confusion : ndarray of int, (classes, classes)
+        Numbers of images by their class (row) and the class that the model finds most probable (column), as in
+        `fastconv.training.Evaluation`. A cell's colour is its share of the row.
+    classes : sequence of str, optional
+        The names of the classes.
+    format : {"png", "svg"}
+        Of the file.
+
+    Returns
+    -------
+    bytes
+        The file.
+
+    Raises
+    ------
+    ValueError
+        If ``format`` is unknown.
+    ImportError
+        If matplotlib isn't installed.
+    """
+    if format not in ("png", "svg"):
+        raise ValueError(f"confusion_matrix: format is {format!r}, expected 'png' or 'svg'")
+    count = len(confusion)
+    side = min(max(0.45 * count, 3.0), 12.0)
+    figure = _figure(side + 1.2, side + 1.0)
+    axes = figure.subplots()
+    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set(xlabel="predicted", ylabel="class")
+    if count <= 30:  # More names, or numbers in cells, would lie over each other.
+        names = [_name(classes, label) for label in range(count)]
+        axes.set_xticks(range(count), names, rotation=90 if max(map(len, names)) > 3 else 0)
+        axes.set_yticks(range(count), names)
+        for row, column in zip(*np.nonzero(confusion), strict=True):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            number = f"{confusion[row, column]}"
+            axes.text(column, row, number, ha="center", va="center", color=colour, fontsize=7)
+    right, total = int(confusion.trace()), int(confusion.sum())
+    axes.set_title(f"{right:,} of {total:,} right", fontsize=10)
+    return _file(figure, format)
+
+
+def _name(classes: Sequence[str], label: int) -> str:
+    return classes[label] if classes else str(label)
 
 
 def _error(accuracy: float) -> float:
@@ -108,6 +161,10 @@ def _figure(width: float, height: float) -> Any:
 
 
 def _png(figure: Any) -> bytes:
+    return _file(figure, "png")
+
+
+def _file(figure: Any, format: str) -> bytes:
     file = io.BytesIO()
-    figure.savefig(file, format="png")
+    figure.savefig(file, format=format)
     return file.getvalue()

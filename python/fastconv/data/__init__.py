@@ -2,7 +2,7 @@
 
 from fastconv.data.affine import RandomAffine
 from fastconv.data.augment import Augmentation, ColorJitter, Mixup, RandomCrop, RandomFlip, augmentation
-from fastconv.data.batches import batches, number_of_batches
+from fastconv.data.batches import Batch, batches, number_of_batches
 from fastconv.data.dataset import Dataset, digits, mnist, split
 from fastconv.data.idx import read_idx
 from fastconv.data.images import pad_images, read_image, read_picture
@@ -11,6 +11,7 @@ from fastconv.data.sources import image_folder, is_white_on_black, load, npz
 
 __all__ = [
     "Augmentation",
+    "Batch",
     "ColorJitter",
     "Dataset",
     "Mixup",

@@ -7,7 +7,7 @@ batches may be prepared in several threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -32,7 +32,7 @@ def batches(
     augment: Augmentation | Sequence[Augmentation] | None = None,
     mixup: Mixup | None = None,
     workers: int = 0,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Yield the batches of one epoch.
 
     Parameters
@@ -94,7 +94,7 @@ def batches(
     return prefetch(prepare, numbers, workers=workers) if workers else _one_by_one(prepare, numbers)
 
 
-def _one_by_one(prepare: Callable[[int], Batch], numbers: range) -> Iterator[Batch]:
+def _one_by_one(prepare: Callable[[int], Batch], numbers: range) -> Generator[Batch, None, None]:
     yield from map(prepare, numbers)
 
 

@@ -7,7 +7,7 @@ prepared is a function of its number, so threads change neither what comes nor i
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 def prefetch(
     prepare: Callable[[int], T], numbers: Iterable[int], *, workers: int = 1, ahead: int | None = None
-) -> Iterator[T]:
+) -> Generator[T, None, None]:
     """Yield ``prepare(number)`` for all numbers in their order, prepared by threads ahead of its use.
 
     Parameters
@@ -59,7 +59,9 @@ def prefetch(
     return _prefetch(prepare, iter(numbers), workers, ahead)
 
 
-def _prefetch(prepare: Callable[[int], T], numbers: Iterator[int], workers: int, ahead: int) -> Iterator[T]:
+def _prefetch(
+    prepare: Callable[[int], T], numbers: Iterator[int], workers: int, ahead: int
+) -> Generator[T, None, None]:
     executor = ThreadPoolExecutor(workers, thread_name_prefix="fastconv-prefetch")
     try:
         pending: deque[Future[T]] = deque(executor.submit(prepare, number) for number in islice(numbers, ahead))
