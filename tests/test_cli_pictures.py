@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+import types
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,6 +119,64 @@ def test_a_run_without_progress_ends_early_and_says_so(pictures, tmp_path, capsy
     arguments = ["--epochs", "9", "--learning-rate", "0", "--patience", "2", "--workers", "0", "--no-augment"]
     assert cli.main(["train", "tiny", "--data", str(pictures), "--out", str(tmp_path), *arguments]) == 0
     assert "no epoch was better for 2 epochs: ended after 3 of 9\n" in capsys.readouterr().out
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """What is written to TensorBoard, where a stand-in of its writer notes it."""
+    written = []
+
+    class Writer:
+        def __init__(self, folder):
+            self.file = Path(folder) / "events.out.tfevents.1"
+            self.file.parent.mkdir(exist_ok=True)
+            self.file.touch()
+
+        def add_scalar(self, name, value, step):
+            written.append((name, value, step))
+
+        def flush(self):
+            pass
+
+    monkeypatch.setitem(sys.modules, "tensorboard", types.ModuleType("tensorboard"))
+    monkeypatch.setitem(sys.modules, "tensorboard.summary", types.SimpleNamespace(Writer=Writer))
+    return written
+
+
+def test_the_history_goes_to_tensorboard_if_wanted(pictures, tmp_path, written):
+    arguments = ["train", "tiny", "--data", str(pictures), "--epochs", "2", "--out", str(tmp_path)]
+    assert cli.main(arguments) == 0 and not written
+    assert cli.main([*arguments, "--overwrite", "--tensorboard"]) == 0
+    history = training.Run.load(tmp_path / LAST).history
+    assert written == [
+        (f"{figure}/{part}", getattr(result, f"{part}_{figure}"), result.epoch)
+        for result in history for figure in ("loss", "accuracy") for part in ("train", "test")
+    ]  # fmt: skip
+    assert (tmp_path / "events.out.tfevents.1").exists()
+    assert cli.main([*arguments, "--overwrite"]) == 0
+    assert not (tmp_path / "events.out.tfevents.1").exists()
+
+
+def test_without_tensorboard_the_remedy_is_named(pictures, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    arguments = ["train", "tiny", "--data", str(pictures), "--out", str(tmp_path / "run"), "--tensorboard"]
+    assert cli.main(arguments) == 2 and not (tmp_path / "run").exists()
+    message = "tensorboard isn't installed; pip install 'fastconv[tensorboard]' brings it"
+    assert capsys.readouterr().err == f"fastconv: {message}\n"
+
+
+def test_tensorboard_reads_what_was_written(tmp_path):
+    loader = pytest.importorskip("tensorboard.backend.event_processing.event_file_loader")
+    training.TensorBoard(tmp_path)(training.EpochResult(3, 0.5, 0.25, 0.75, 0.125, 1.0))
+    (file,) = tmp_path.glob("events.out.tfevents.*")
+    found = {
+        value.tag: (event.step, value.tensor.float_val[0])
+        for event in loader.EventFileLoader(str(file)).Load()
+        for value in event.summary.value
+    }
+    assert found == {
+        "loss/train": (3, 0.5), "accuracy/train": (3, 0.25), "loss/test": (3, 0.75), "accuracy/test": (3, 0.125)
+    }  # fmt: skip
 
 
 def test_many_classes_are_listed_by_what_goes_wrong(tmp_path, capsys):

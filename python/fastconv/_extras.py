@@ -7,7 +7,7 @@ from types import ModuleType
 
 
 class MissingExtra(ImportError):
-    """A package of the extra ``train`` isn't installed."""
+    """A package of an extra isn't installed."""
 
 
 def require(*names: str) -> ModuleType:
@@ -17,5 +17,6 @@ def require(*names: str) -> ModuleType:
             module = importlib.import_module(name)
         except ModuleNotFoundError as error:
             package = {"PIL": "pillow"}.get(name.partition(".")[0], name.partition(".")[0])
-            raise MissingExtra(f"{package} isn't installed; pip install 'fastconv[train]' brings it") from error
+            extra = "tensorboard" if package == "tensorboard" else "train"
+            raise MissingExtra(f"{package} isn't installed; pip install 'fastconv[{extra}]' brings it") from error
     return module

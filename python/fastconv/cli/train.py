@@ -10,11 +10,13 @@ from typing import Any
 from fastconv import checkpoint, data, models, training, visualize
 from fastconv._extras import require
 from fastconv.cli.progress import Progress, interruption
-from fastconv.training import BEST, HISTORY, LAST, Recipe, Run
+from fastconv.training import BEST, HISTORY, LAST, EpochResult, Recipe, Run
 from fastconv.training.recipe import OPTIMIZERS, SCHEDULES, as_text
 
 _CURVES, _MISCLASSIFIED, _CONFUSION = "learning_curves.png", "misclassified.png", "confusion_matrix.png"
 _OUTPUTS = (BEST, LAST, HISTORY, _CURVES, _MISCLASSIFIED, _CONFUSION)
+
+_EVENTS = "events.out.tfevents.*"
 
 _OPTIONS: dict[str, tuple[tuple[str, type, str, str], ...]] = {
     "recipe": (
@@ -71,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=int, default=1, metavar="N", help="threads that prepare images meanwhile (default: 1)"
     )
+    parser.add_argument("--tensorboard", action="store_true", help="write the history for TensorBoard to DIR as well")
     parser.add_argument(
         "--start-from",
         type=Path,
@@ -85,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Train as the arguments say."""
     # Whatever the end of the run will need is asked for before its beginning.
-    require("safetensors", "matplotlib", "tqdm")
+    require("safetensors", "matplotlib", "tqdm", *(["tensorboard.summary"] if options.tensorboard else []))
     if options.workers < 0:
         raise ValueError(f"workers is {options.workers}, expected 0 or more")
     given = {field.name: getattr(options, field.name) for field in fields(Recipe) if hasattr(options, field.name)}
@@ -99,7 +102,14 @@ def main(options: argparse.Namespace) -> int:
         run, train, test = _new(Recipe(**given), options.start_from)
         _clear(folder, options.overwrite)
 
+    events = training.TensorBoard(folder) if options.tensorboard else None
     with interruption() as requested, Progress(run, len(train)) as progress:
+
+        def on_epoch(result: EpochResult) -> None:
+            progress.epoch(result)
+            if events is not None:
+                events(result)
+
         finished = training.fit(
             run,
             train,
@@ -108,7 +118,7 @@ def main(options: argparse.Namespace) -> int:
             workers=options.workers,
             stopped=requested.is_set,
             on_step=progress.step,
-            on_epoch=progress.epoch,
+            on_epoch=on_epoch,
         )
     _draw(run, test, folder)
     if not finished:
@@ -152,7 +162,7 @@ def _resumed(folder: Path, given: dict[str, Any], start: Path | None) -> Run:
 
 def _clear(folder: Path, overwrite: bool) -> None:
     """Remove an earlier run's results, or refuse to."""
-    existing = [folder / name for name in _OUTPUTS if (folder / name).exists()]
+    existing = [folder / name for name in _OUTPUTS if (folder / name).exists()] + list(folder.glob(_EVENTS))
     if existing and not overwrite:
         raise ValueError(f"{folder}: already holds a run; --resume goes on with it, --overwrite replaces it")
     for path in existing:

@@ -6,6 +6,7 @@ can be saved and loaded at any step; so an interrupted run ends exactly as it wo
 
 from fastconv.training.diagnosis import first_not_finite
 from fastconv.training.evaluation import Evaluation, evaluate, predict
+from fastconv.training.events import TensorBoard
 from fastconv.training.loop import BEST, HISTORY, LAST, fit
 from fastconv.training.recipe import Recipe, load_data
 from fastconv.training.run import Diverged, EpochResult, EpochSums, Run
@@ -20,6 +21,7 @@ __all__ = [
     "Evaluation",
     "Recipe",
     "Run",
+    "TensorBoard",
     "evaluate",
     "first_not_finite",
     "fit",
