@@ -163,6 +163,17 @@ def test_patience_ends_a_run_that_gets_no_better_and_it_stays_ended(parts, tmp_p
     assert again.stopped_early and training.fit(again, *parts, tmp_path, on_epoch=pytest.fail)
 
 
+def test_a_run_that_uses_up_its_epochs_has_not_stopped_early(parts, tmp_path):
+    run = Run(replace(RECIPE, epochs=2, learning_rate=0, patience=1))
+    training.fit(run, *parts, tmp_path)
+    assert run.finished and run.epoch == 2 and not run.stopped_early
+
+
+def test_a_run_has_classes():
+    with pytest.raises(ValueError, match="Run: there are no classes"):
+        Run(RECIPE, classes=())
+
+
 def test_texts_with_commas_and_lists_become_tuples():
     recipe = Recipe("m", augment="flip,crop=2", rate_factors=["conv=0.5"])
     assert recipe.augment == ("flip", "crop=2") and recipe.rate_factors == ("conv=0.5",)

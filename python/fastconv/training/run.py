@@ -85,10 +85,13 @@ class Run:
     Raises
     ------
     ValueError
-        If there is no model of the recipe's name, or the model has no layer of a name in ``rate_factors``.
+        If there is no model of the recipe's name, the model has no layer of a name in ``rate_factors``, or there are no
+        classes.
     """
 
     def __init__(self, recipe: Recipe, *, classes: Sequence[str] = _DIGITS, white_on_black: bool = True) -> None:
+        if not classes:
+            raise ValueError("Run: there are no classes; give their names, or leave them out for ten digits")
         self.recipe = recipe
         self.classes = tuple(classes)
         self.white_on_black = white_on_black
@@ -105,14 +108,16 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done, or the best one is longer ago than the recipe's patience."""
+        """Whether all epochs are done, or the best one is as long ago as the recipe's patience."""
         return self.epoch == self.recipe.epochs or self.stopped_early
 
     @property
     def stopped_early(self) -> bool:
-        """Whether the best epoch is longer ago than the recipe's patience."""
+        """Whether the best epoch is as long ago as the recipe's patience, before all epochs are done."""
         best = self.best
-        return bool(self.recipe.patience and best and self.epoch - best.epoch >= self.recipe.patience)
+        if not self.recipe.patience or best is None or self.epoch == self.recipe.epochs:
+            return False
+        return self.epoch - best.epoch >= self.recipe.patience
 
     @property
     def best(self) -> EpochResult | None:
@@ -147,7 +152,7 @@ class Run:
             if recipe.clip_norm:
                 optim.clip_gradients(self.model, recipe.clip_norm)
             self.optimizer.step()
-            if self.average:
+            if self.average is not None:
                 self.average.update()
         classes = labels if labels.ndim == 1 else labels.argmax(axis=1)
         self.sums.step += 1
@@ -235,7 +240,7 @@ class Run:
             state = model.state_dict()
         own = self.model.state_dict()
         self.model.load_state_dict(state | {name: own[name] for name in new})
-        if self.average:
+        if self.average is not None:
             self.average = optim.ExponentialMovingAverage(self.model, self.recipe.ema)
         return new
 
@@ -243,7 +248,7 @@ class Run:
         """Write a checkpoint from which `load` goes on."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         tensors |= {f"optimizer.{name}": value for name, value in self.optimizer.state_dict().items()}
-        if self.average:
+        if self.average is not None:
             tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
         generators = {name: value.bit_generator.state for name, value in self.model.generators.items()}
         checkpoint.save(
@@ -279,7 +284,7 @@ class Run:
             run = cls(recipe, classes=metadata["classes"], white_on_black=metadata["white_on_black"])
             run.model.load_state_dict(_part(tensors, "model."))
             run.optimizer.load_state_dict(_part(tensors, "optimizer."))
-            if run.average:
+            if run.average is not None:
                 run.average.load_state_dict(_part(tensors, "average."))
             run.history = [EpochResult(**result) for result in metadata["history"]]
             run.sums = EpochSums(**metadata["sums"])
