@@ -88,6 +88,11 @@ class Container(Layer):
         for layer in self.layers.values():
             layer.frozen = frozen
 
+    def zero_gradients(self) -> None:
+        """Set the gradients of all layers to zero."""
+        for layer in self.layers.values():
+            layer.zero_gradients()
+
     def train(self) -> Self:
         """Put all layers in training mode. Return the container."""
         for layer in self.layers.values():

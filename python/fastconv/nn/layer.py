@@ -64,7 +64,7 @@ class Layer(ABC):
     ) -> None:
         self._parameters = dict(parameters or {})
         self._buffers = dict(buffers or {})
-        self._gradients = {name: np.zeros(value.shape, value.dtype) for name, value in self._parameters.items()}
+        self._gradients: dict[str, Array] = {}  # those that aren't zero
         self._saved: tuple[Any, ...] | None = None
         self._frozen = False
         self.training = True
@@ -126,8 +126,15 @@ class Layer(ABC):
 
     @property
     def gradients(self) -> Mapping[str, Array]:
-        """The sum of gradients since the last `zero_gradients`, by the names of `parameters`."""
-        return MappingProxyType(self._gradients)
+        """The sum of gradients since the last `zero_gradients`, by the names of `parameters`.
+
+        The arrays are others after every `zero_gradients`: the first backward pass hands over its own, which saves a
+        pass over them, and zeros are written for those who look.
+        """
+        for name, value in self._parameters.items():
+            if name not in self._gradients:
+                self._gradients[name] = np.zeros(value.shape, value.dtype)
+        return MappingProxyType({name: self._gradients[name] for name in self._parameters})
 
     @property
     def buffers(self) -> Mapping[str, Array]:
@@ -171,8 +178,12 @@ class Layer(ABC):
     def _accumulate(self, **gradients: Array | None) -> None:
         """Add to the gradients of the parameters of these names, unless the layer is frozen."""
         for name, gradient in gradients.items():
-            if gradient is not None and not self._frozen:
+            if gradient is None or self._frozen:
+                continue
+            if name in self._gradients:
                 self._gradients[name] += gradient
+            else:
+                self._gradients[name] = gradient
 
     def _wrt(self, input_gradient: bool) -> tuple[str, ...]:
         """Return the names of the arrays that a gradient is wanted for."""
@@ -183,9 +194,8 @@ class Layer(ABC):
         self._saved = None
 
     def zero_gradients(self) -> None:
-        """Set all gradients to zero."""
-        for gradient in self.gradients.values():
-            gradient.fill(0)
+        """Set all gradients to zero: their memory is free for those of the next pass."""
+        self._gradients.clear()
 
     def train(self) -> Self:
         """Enter training mode: forward passes keep what their gradients need, and Dropout drops. Return the layer."""

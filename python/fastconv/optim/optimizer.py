@@ -4,14 +4,32 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
 import numpy as np
 
+from fastconv import runtime
 from fastconv._arguments import Array
 from fastconv.nn import Layer
 from fastconv.optim.group import Group, Rates, resolve
+
+_PIECE = 1 << 17
+"""Values of a parameter that are updated at a time: an update goes over them several times, while a cache has them."""
+
+_FEWEST_PIECES = 8
+"""For each thread; fewer are done before a thread has started."""
+
+
+def _pieces(arrays: list[Array]) -> Iterator[list[Array]]:
+    """Cut arrays of one shape into the same pieces; as they are where they can't be seen as rows of values."""
+    if not all(array.flags.c_contiguous for array in arrays):
+        yield arrays
+        return
+    flat = [array.reshape(-1) for array in arrays]
+    for first in range(0, flat[0].size, _PIECE):
+        yield [one[first : first + _PIECE] for one in flat]
 
 
 class Optimizer(ABC):
@@ -49,26 +67,47 @@ class Optimizer(ABC):
         self._moments = {
             name: [np.zeros_like(parameter) for _ in self.moments] for name, parameter in self._parameters.items()
         }
-        self._scratch = np.empty(max((value.nbytes for value in self._parameters.values()), default=0), np.uint8)
+        self._scratch: list[Array] = []  # for each thread
 
     def step(self) -> None:
         """Move the parameters along their gradients, then set the gradients to zero."""
         self._steps += 1
-        gradients, trainable = self._model.gradients, self._model.trainable_parameters  # layers may be frozen meanwhile
+        # Asked for at every step: layers may be frozen meanwhile, or others put in their place.
+        gradients, trainable = self._model.gradients, self._model.trainable_parameters
+        pieces: list[tuple[Array, Array, list[Array], Rates]] = []
         for name, parameter in self._parameters.items():
             gradient = gradients.get(name)
-            if gradient is None or name not in trainable:
+            if gradient is None or trainable.get(name) is not parameter:
                 continue
             factors = self._factors[name]
             rates = Rates(self.learning_rate * factors.learning_rate, self.weight_decay * factors.weight_decay)
             if factors.learning_rate:
-                scratch = self._scratch[: parameter.nbytes].view(parameter.dtype).reshape(parameter.shape)
-                self._update(parameter, gradient, self._moments[name], scratch, rates)
-            gradient.fill(0)
+                arrays = [parameter, gradient, *self._moments[name]]
+                pieces += [(first, second, rest, rates) for first, second, *rest in _pieces(arrays)]
+        self._update_all(pieces)
+        self._model.zero_gradients()
+
+    def _update_all(self, pieces: list[tuple[Array, Array, list[Array], Rates]]) -> None:
+        """Update all pieces, in threads where there are many: NumPy's loops let go of the interpreter."""
+        threads = min(runtime.get_num_threads(), len(pieces) // _FEWEST_PIECES) or 1
+        while len(self._scratch) < threads:
+            self._scratch.append(np.empty(0, np.uint8))
+
+        def work(thread: int) -> None:
+            for parameter, gradient, moments, rates in pieces[thread::threads]:
+                if self._scratch[thread].size < parameter.nbytes:
+                    self._scratch[thread] = np.empty(parameter.nbytes, np.uint8)
+                scratch = self._scratch[thread][: parameter.nbytes].view(parameter.dtype).reshape(parameter.shape)
+                self._update(parameter, gradient, moments, scratch, rates)
+
+        if threads == 1:
+            return work(0)
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(work, range(threads)))  # which raises what they raise
 
     @abstractmethod
     def _update(self, parameter: Array, gradient: Array, moments: list[Array], scratch: Array, rates: Rates) -> None:
-        """Move one parameter; ``gradient`` and ``scratch`` may be overwritten."""
+        """Move a piece of a parameter, value by value; ``gradient`` and ``scratch`` may be overwritten."""
 
     def _decay_gradient(self, parameter: Array, gradient: Array, scratch: Array, rates: Rates) -> None:
         """Add the gradient of ``weight_decay / 2 * |parameter|^2``."""
