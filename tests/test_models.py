@@ -36,7 +36,7 @@ SIZES = {
     "unet": 31_030_658,
 }
 
-# Small relatives of all families: (options, shape of a batch of images).
+# All classifiers with few units or small images: (options, shape of a batch of images).
 SMALL = {
     "lenet5": ({}, (3, 32, 32, 1)),
     "simple_cnn": ({"in_channels": 2}, (3, 28, 28, 2)),
@@ -45,16 +45,22 @@ SMALL = {
     "alexnet_2012": ({"hidden": 64}, (3, 67, 67, 3)),
     "vgg11": ({"hidden": 64}, (2, 32, 48, 3)),
     "vgg13": ({"hidden": 64, "batch_norm": True}, (3, 32, 32, 3)),
-    "resnet18": ({}, (3, 64, 64, 3)),
+    "vgg16": ({"hidden": 64}, (2, 32, 32, 3)),
+    "vgg19": ({"hidden": 64}, (2, 32, 32, 3)),
+    **{f"resnet{depth}": ({}, (3, 64, 64, 3)) for depth in (18, 34, 101, 152)},
     "resnet50": ({"stride_in_1x1": True}, (3, 64, 64, 3)),
     "mobilenet_v1": ({"width_multiplier": 0.5}, (3, 64, 64, 3)),
     "mobilenet_v2": ({}, (3, 64, 64, 1)),
-    "efficientnet_b0": ({}, (4, 64, 64, 3)),
-}  # fmt: skip
+    **{f"efficientnet_b{number}": ({}, (4, 64, 64, 3)) for number in range(8)},
+}
 
 
 def count(model):
     return sum(parameter.size for parameter in model.parameters.values())
+
+
+def test_every_model_is_tried_with_small_images():
+    assert set(SMALL) | {"unet"} == set(models.MODELS)
 
 
 def small(name, **more):
