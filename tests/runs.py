@@ -10,7 +10,7 @@ from fastconv import checkpoint, nn
 from fastconv.training import BEST, HISTORY, LAST
 
 
-def make_noisy(*, num_classes, seed, dtype):
+def make_noisy(*, seed, dtype, num_classes=10):
     """Return a small model with dropout and averages over batches, which a checkpoint must carry too."""
     rng = np.random.default_rng(seed)
     model = nn.Sequential(

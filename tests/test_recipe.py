@@ -37,7 +37,7 @@ def noisy():
         yield
 
 
-def without_noise(*, num_classes, seed, dtype):
+def without_noise(*, seed, dtype, num_classes=10):
     rng = np.random.default_rng(seed)
     model = nn.Sequential(
         flatten=nn.Flatten(), hidden=nn.Linear(784, 8, activation="relu", seed=rng, dtype=dtype),
