@@ -115,6 +115,16 @@ def test_a_new_run_starts_from_the_weights_of_another(finished, pictures, tmp_pa
     assert training.Run.load(tmp_path / "other" / LAST).classes == ("x", "y", "z")
 
 
+@pytest.mark.parametrize(("shape", "message"), [
+    ((9, 8, 3), "images are 9×8, expected 8×8 at most"), ((8, 8, 2), "images have 2 channels, expected 3"),
+])  # fmt: skip
+def test_images_that_do_not_fit_the_model_cost_no_earlier_run(finished, tmp_path, capsys, shape, message):
+    np.savez(tmp_path / "a.npz", images=np.zeros((4, *shape), np.uint8), labels=np.arange(4) % 2)
+    arguments = ["train", "tiny", "--data", str(tmp_path / "a.npz"), "--out", str(finished), "--overwrite"]
+    assert cli.main(arguments) == 2 and (finished / BEST).exists()
+    assert capsys.readouterr().err == f"fastconv: {message}\n"
+
+
 def test_a_run_without_progress_ends_early_and_says_so(pictures, tmp_path, capsys):
     arguments = ["--epochs", "9", "--learning-rate", "0", "--patience", "2", "--workers", "0", "--no-augment"]
     assert cli.main(["train", "tiny", "--data", str(pictures), "--out", str(tmp_path), *arguments]) == 0

@@ -141,6 +141,9 @@ def main(options: argparse.Namespace) -> int:
 def _new(recipe: Recipe, start: Path | None) -> tuple[Run, data.Dataset, data.Dataset]:
     train, test = training.load_data(recipe)
     run = Run(recipe, classes=train.classes, white_on_black=data.is_white_on_black(recipe.data))
+    # What doesn't fit the model is to be found before an earlier run is removed.
+    for part in (train, test):
+        training.predict(run.model, part[:1].arrays()[0])
     if start is not None:
         new = run.start_from(start)
         print(f"weights of {start}" + (f", but for {' and '.join(new)}" if new else ""))

@@ -48,8 +48,13 @@ class Evaluation:
 def predict(model: nn.Sequential, images: Array, *, batch_size: int = 256) -> Array:
     """Return the probabilities (N, classes) that a model gives to images (N, H, W, C).
 
-    Images smaller than the model's input get zeros around them; grey ones get three channels where
-    the model wants these.
+    Images smaller than the model's input get zeros around them; grey ones get three equal channels where the model
+    wants these.
+
+    Raises
+    ------
+    ValueError
+        If the images are larger than the model's input, or have other channels.
 
     Examples
     --------
@@ -95,12 +100,21 @@ def evaluate(model: nn.Sequential, dataset: data.Dataset, *, batch_size: int = 2
 
 
 def adapt(model: nn.Sequential, images: Array) -> Array:
-    """Return the images with zeros around them, where the model wants them larger, and with three equal channels."""
+    """Return the images with zeros around them, where the model wants them larger, and with three equal channels.
+
+    Raises
+    ------
+    ValueError
+        If the images are larger than the model's input, or have other channels.
+    """
     if model.input_shape is None:
         return images
     height, width, channels = model.input_shape
-    images = data.pad_images(images, height, width)
-    return np.repeat(images, channels, axis=3) if images.shape[3] == 1 and channels == 3 else images
+    if (images.shape[3], channels) == (1, 3):
+        images = np.repeat(images, channels, axis=3)
+    if images.shape[3] != channels:
+        raise ValueError(f"images have {images.shape[3]} channels, expected {channels}")
+    return data.pad_images(images, height, width)
 
 
 def _logits(model: nn.Sequential, batches: Iterable[Array]) -> Array:
