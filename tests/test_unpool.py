@@ -7,7 +7,8 @@ import pytest
 
 import fastconv as fc
 import oracle_resample
-from problems import INTEGERS, assert_close, assert_equal, numbers, slope
+from fastconv import nn
+from problems import GAUSSIAN, INTEGERS, assert_close, assert_equal, numbers, slope
 
 CASES = {
     "1d": ((2, 10, 3), 2, None, 0),
@@ -108,3 +109,23 @@ ERRORS = [
 def test_a_wrong_argument_is_named_with_what_was_expected(call, error, message):
     with pytest.raises(error, match=rf"^({message})"):
         call()
+
+
+def test_the_layer_unpools_what_its_pooling_pooled_and_goes_back():
+    down = nn.MaxPool2d(2, ceil_mode=True)
+    model = nn.Sequential(down, nn.Conv2d(3, 3, 1, seed=0, dtype="float64"), nn.MaxUnpool(down))
+    x = numbers(GAUSSIAN, (2, 5, 6, 3), np.float64)
+    output = model(x)
+    assert output.shape == x.shape and np.count_nonzero(output) == 2 * 3 * 3 * 3
+    grad = numbers(GAUSSIAN, output.shape, np.float64, 1)
+    back = model.backward(grad)
+    assert_close(back, slope(lambda x: (model(x) * grad).sum(), x, 1e-6), 1e-7)
+
+
+def test_the_layer_works_in_evaluation_mode_and_needs_its_pooling_to_have_run():
+    down = nn.MaxPool1d(2)
+    up = nn.MaxUnpool(down)
+    with pytest.raises(RuntimeError, match="MaxUnpool: its pooling has no maxima yet"):
+        up(np.ones((1, 2, 1)))
+    model = nn.Sequential(down, up).eval()
+    assert_equal(model(np.array([1.0, 3, 2, 2, 9]).reshape(1, 5, 1)).ravel(), np.array([0.0, 3, 2, 0, 0]))

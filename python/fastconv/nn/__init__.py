@@ -41,6 +41,7 @@ from fastconv.nn.resample import Concatenate, Crop, PixelShuffle, Upsample, Zero
 from fastconv.nn.separable import SeparableConv, SeparableConv1d, SeparableConv2d, SeparableConv3d
 from fastconv.nn.shape import Flatten
 from fastconv.nn.squeeze_excitation import SqueezeExcitation
+from fastconv.nn.unpool import MaxUnpool
 
 __all__ = [
     "GELU",
@@ -88,6 +89,7 @@ __all__ = [
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
+    "MaxUnpool",
     "PixelShuffle",
     "ReLU",
     "ReLU6",

@@ -62,8 +62,15 @@ class MaxPool(_Pool):
 
     Notes
     -----
-    Inputs are (N, *spatial, C). The positions of the maxima are computed in training mode only.
+    Inputs are (N, *spatial, C). The positions of the maxima are computed in training mode only, unless a `MaxUnpool`
+    wants them.
     """
+
+    remembers = False
+    """Whether `maxima` are kept, for a `MaxUnpool`."""
+
+    maxima: tuple[Array, tuple[int, ...]] | None = None
+    """The places of the last maxima, and the shape of the input that they were found in."""
 
     def __init__(
         self,
@@ -78,9 +85,11 @@ class MaxPool(_Pool):
 
     def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
         forward = _MAX_FORWARD[self.rank]
-        if not self.training:
+        if not self.training and not self.remembers:
             return forward(input, **self._window), ()
         output, indices = forward(input, return_indices=True, **self._window)
+        if self.remembers:
+            self.maxima = indices, input.shape
         return output, (indices, input.shape)
 
     def _backward(self, grad_output: Array, saved: tuple[Any, ...], input_gradient: bool) -> Array | None:

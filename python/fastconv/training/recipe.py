@@ -191,8 +191,10 @@ def load_data(recipe: Recipe) -> tuple[data.Dataset, data.Dataset]:
     >>> training.load_data(training.Recipe("lenet5"))
     (Dataset(7500 images of 28×28×1), Dataset(1500 images of 28×28×1))
     """
-    # Only pictures have to fit; and a model that is large takes long to make.
-    shape = None if recipe.data == "digits" else models.create(recipe.model).input_shape
+    # Only pictures have to fit; and a model that is large takes long to draw.
+    shape = None
+    if recipe.data != "digits":
+        shape = models.create(recipe.model, initializer=nn.initialize.zeros).input_shape
     train, test = data.load(recipe.data, input_shape=shape)
     return (train, test) if test is not None else data.split(train, recipe.validation, seed=recipe.seed)
 
