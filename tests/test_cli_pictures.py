@@ -22,7 +22,7 @@ Image = pytest.importorskip("PIL.Image")
 COLOURS = {"green": (30, 200, 30), "red": (200, 30, 30)}
 
 
-def make_tiny(*, seed, dtype, num_classes=10):
+def make_tiny(*, seed, dtype, num_classes=10, initializer=None):
     model = nn.Sequential(pool=nn.MaxPool2d(4), flatten=nn.Flatten(), fc=nn.Linear(12, num_classes, seed=seed))
     model.input_shape = (8, 8, 3)
     return model
