@@ -97,12 +97,21 @@ def test_a_long_gradient_makes_a_step_of_the_length_that_is_allowed(parts, plain
     assert math.sqrt(sum((one.astype(float) ** 2).sum() for one in moved)) == pytest.approx(0.1 * 0.01, rel=1e-3)
 
 
-def test_smoothed_and_mixed_labels_count_in_the_loss(parts, plain):
+def test_a_step_goes_down_the_smoothed_loss_and_the_history_tells_the_plain_one(parts, plain):
     images, labels = parts[0][:20].arrays()
-    run = Run(replace(plain, label_smoothing=0.2))
-    expected, _ = nn.cross_entropy(run.model(images), labels, label_smoothing=0.2)
+    run, other = (Run(replace(plain, label_smoothing=0.2)) for _ in range(2))
+    logits = other.model(images)
+    _, grad_logits = nn.cross_entropy(logits, labels, label_smoothing=0.2)
+    other.model.backward(grad_logits)
     run.train_on(images, labels, 10)
-    assert run.sums.loss == pytest.approx(expected)
+    for name, value in run.model.parameters.items():
+        expected = other.model.parameters[name] - np.float32(0.1) * other.model.gradients[name]
+        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-7)
+    assert run.sums.loss == pytest.approx(nn.cross_entropy(logits, labels)[0])
+
+
+def test_mixed_labels_count_as_the_class_with_the_larger_share(parts, plain):
+    images, labels = parts[0][:20].arrays()
     targets = np.eye(10, dtype=np.float32)[labels]
     other = Run(plain)
     predicted = other.model(images).argmax(axis=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastconv import checkpoint, models, nn, optim
+from fastconv import checkpoint, classification, models, nn, optim
 from fastconv._arguments import Array
 from fastconv.training import diagnosis
 from fastconv.training.evaluation import Evaluation, adapt
@@ -26,7 +26,10 @@ class Diverged(ArithmeticError):
 
 @dataclass(frozen=True)
 class EpochResult:
-    """One row of a run's history. Training figures are means over the epoch, on the augmented images."""
+    """One row of a run's history.
+
+    Training figures are means over the epoch, on the augmented images; losses are cross-entropies without smoothing.
+    """
 
     epoch: int
     train_loss: float
@@ -158,7 +161,9 @@ class Run:
         self.sums.step += 1
         self.sums.images += len(labels)
         self.sums.correct += int(np.count_nonzero(logits.argmax(axis=1) == classes))
-        self.sums.loss_sum += loss * len(labels)
+        # Without smoothing, so that it can be compared with that of other images.
+        plain = loss if not recipe.label_smoothing else classification.cross_entropy(logits, labels)
+        self.sums.loss_sum += plain * len(labels)
 
     def finish_epoch(self, evaluation: Evaluation, images: Array | None = None) -> EpochResult:
         """Add the current epoch to the history and begin the next one.
