@@ -15,7 +15,7 @@ SCHEDULES = ("cosine", "step", "constant")
 
 @dataclass(frozen=True)
 class Recipe:
-    """All choices of a training run. The defaults bring LeNet-5 to about 98.8 % on the digits of this package.
+    """All choices of a training run. The defaults bring LeNet-5 to about 98.9 % on the digits of this package.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Recipe:
         As of the optimizer.
     decay_all : bool, default False
         Whether biases and normalizations decay as well, see `fastconv.optim.without_decay`.
-    label_smoothing : float, default 0
+    label_smoothing : float, default 0.1
         As of `fastconv.nn.cross_entropy`, in training only.
     clip_norm : float, default 0
         Longest gradient, see `fastconv.optim.clip_gradients`; 0 stands for any length.
@@ -96,7 +96,7 @@ class Recipe:
     decay_factor: float = 0.1
     weight_decay: float = 0.01
     decay_all: bool = False
-    label_smoothing: float = 0.0
+    label_smoothing: float = 0.1
     clip_norm: float = 0.0
     ema: float = 0.0
     patience: int = 0
