@@ -39,6 +39,19 @@ py::array backward(const std::string& name, const py::array& grad_output, const 
     });
 }
 
+py::array add(const std::string& operation, const std::optional<std::string>& activation, const py::array& one,
+              const py::array& other) {
+    const ActivationKind kind = parse_activation(operation, activation);
+    return dispatch(operation, "input", one, [&](auto type) -> py::array {
+        using T = decltype(type);
+        check_shape(operation, "other", other, shape_of(one));
+        const Contiguous<T> first(operation, "input", one), second(operation, "other", other);
+        return computed_array<T>(operation, shape_of(one), [&](T* target) {
+            add_and_activate<T>(kind, first.data(), second.data(), one.size(), target);
+        });
+    });
+}
+
 bool needs_input(const std::string& name) { return gradient_needs_input(parse_activation("activation", name)); }
 
 // A C-contiguous copy of an array of any strides and at most five axes, made by all threads.
@@ -55,6 +68,8 @@ py::array copied(const std::string& operation, const py::array& input) {
 
 void register_elementwise(py::module_& module) {
     module.def("copied", &copied, py::arg("operation"), py::arg("input").noconvert());
+    module.def("add", &add, py::arg("operation"), py::arg("activation"), py::arg("input").noconvert(),
+               py::arg("other").noconvert());
     module.def("activation_names", &activation_names);
     module.def("gradient_needs_input", &needs_input, py::arg("name"));
     module.def("activation_forward", &forward, py::arg("name"), py::arg("input").noconvert(), py::arg("out"),

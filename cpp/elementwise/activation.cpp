@@ -61,6 +61,21 @@ void activation_backward(ActivationKind kind, const T* grad_output, const T* sav
     });
 }
 
+template <class T>
+void add_and_activate(ActivationKind kind, const T* one, const T* other, index_t count, T* output) {
+    const bool stream = worth_streaming<T>(count), rectified = kind == ActivationKind::kRelu;
+    for_each_chunk(kind, count, [&](index_t first, index_t size) {
+        write_values(stream, size, 1, output + first, [&](index_t at, index_t values, T* target) {
+            const index_t here = first + at;
+            element_kernels<T>().add_arrays(one + here, other + here, values, rectified, target);
+            if (!rectified && kind != ActivationKind::kNone)
+                element_kernels<T>().activate(kind, target, values, T(kLeakySlope), target);
+        });
+    });
+}
+
+template void add_and_activate(ActivationKind, const float*, const float*, index_t, float*);
+template void add_and_activate(ActivationKind, const double*, const double*, index_t, double*);
 template void activate(ActivationKind, const float*, index_t, float*, float);
 template void activate(ActivationKind, const double*, index_t, double*, double);
 template void activation_backward(ActivationKind, const float*, const float*, index_t, float*, float);

@@ -24,4 +24,8 @@ template <class T>
 void activation_backward(ActivationKind kind, const T* grad_output, const T* saved, index_t count, T* grad_input,
                          T slope = T(kLeakySlope));
 
+// output = the activation of one + other, as residual blocks end.
+template <class T>
+void add_and_activate(ActivationKind kind, const T* one, const T* other, index_t count, T* output);
+
 }  // namespace fastconv

@@ -77,6 +77,13 @@ void activate(ActivationKind kind, const T* input, index_t count, T slope, T* ou
     }
 }
 
+template <class T>
+void add_arrays(const T* one, const T* other, index_t count, bool rectified, T* output) noexcept {
+    using V = Vec<T>;
+    if (rectified) return map([](V x, V y) { return relu<T>(x + y); }, count, output, one, other);
+    map([](V x, V y) { return x + y; }, count, output, one, other);
+}
+
 // grad_input = grad_output times the slope, which follows from the output or from the input (elementwise/activation.h).
 template <class T>
 void activation_backward(ActivationKind kind, const T* grad_output, const T* saved, index_t count, T slope,

@@ -80,6 +80,9 @@ struct ElementKernels {
     void (*activation_backward)(ActivationKind kind, const T* grad_output, const T* saved, index_t count, T slope,
                                 T* grad_input) noexcept;
 
+    // output = one + other, or the positive part of it
+    void (*add_arrays)(const T* one, const T* other, index_t count, bool rectified, T* output) noexcept;
+
     // The mean of every column, and the sum of squares of the distances from it.
     void (*moments)(const Rows<T>& rows, double* means, double* squares) noexcept;
     void (*scale_rows)(const ScaledRows<T>&) noexcept;

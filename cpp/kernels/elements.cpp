@@ -15,6 +15,7 @@ constexpr ElementKernels<T> make_table() {
     return {
         activate<T>,  // in the order of struct ElementKernels
         activation_backward<T>,
+        add_arrays<T>,
         moments<T>,
         scale_rows<T>,
         add_gradients<T>,

@@ -290,6 +290,12 @@ def forward(name: str, input: Array, out: Array | None, slope: float = 0.01) -> 
 
 
 @accepts_half
+def add(operation: str, name: str | None, input: Array, other: Array) -> Array:
+    """Return the activation of a sum, in one pass: how residual blocks end."""
+    return _core.add(operation, name, input, other)
+
+
+@accepts_half
 def backward(name: str, grad_output: Array, saved: Array, slope: float = 0.01) -> Array:
     """Return the gradient of an activation by its name; saved: its input or its output, whichever it needs."""
     operation, what = f"{name}_backward", "input" if _core.gradient_needs_input(name) else "output"

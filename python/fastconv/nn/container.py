@@ -230,9 +230,8 @@ class Residual(Container):
             straight = self.layers["shortcut"](input)
         if branch.shape != straight.shape:
             raise ValueError(f"Residual: body gives {branch.shape} and shortcut {straight.shape}, expected the same")
-        total = branch + straight
         fused = fused_activation(self.activation, self.training)
-        output = total if fused is None else activations.forward(fused, total, total)  # in place: it is nobody else's
+        output = activations.add("Residual", fused, branch, straight)
         output, kept = finish_activation(self.activation, self.training, output)
         return output, (kept,)
 
@@ -243,7 +242,7 @@ class Residual(Container):
         straight: Array | None = gradient
         if "shortcut" in self.layers:
             straight = self.layers["shortcut"].backward(gradient, input_gradient=input_gradient)
-        return None if branch is None or straight is None else branch + straight
+        return None if branch is None or straight is None else activations.add("Residual", None, branch, straight)
 
     def _describe(self) -> str:
         return f"activation={self.activation!r}" if self.activation else ""
