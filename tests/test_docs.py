@@ -22,7 +22,7 @@ MODULES = ["fastconv"] + [
 @pytest.mark.parametrize("name", MODULES)
 def test_the_examples_of_a_module_run(name, monkeypatch, tmp_path):
     module = importlib.import_module(name)
-    if re.search("_extras|checkpoint", Path(module.__file__).read_text()):
+    if re.search("_extras|checkpoint|visualize", Path(module.__file__).read_text()):
         for extra in ("tqdm", "matplotlib", "safetensors", "PIL"):
             pytest.importorskip(extra)
     monkeypatch.chdir(tmp_path)

@@ -1,14 +1,9 @@
-"""Pictures of a training run: learning curves, the images that a model gets wrong, and what it takes for what.
-
-They are drawn on matplotlib's Figure objects without pyplot, so that no display is needed and no global state changes.
-"""
+"""Pictures of a training run: learning curves, the images that a model gets wrong, and what it takes for what."""
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +12,7 @@ from fastconv._arguments import Array
 from fastconv._extras import require
 from fastconv.data import Dataset
 from fastconv.training import EpochResult
+from fastconv.visualize.drawing import check_format, file, new_figure
 
 
 def learning_curves(history: Sequence[EpochResult]) -> bytes:
@@ -38,7 +34,7 @@ def learning_curves(history: Sequence[EpochResult]) -> bytes:
         If matplotlib isn't installed.
     """
     ticker = require("matplotlib.ticker")
-    figure = _figure(9, 3.8)
+    figure = new_figure(9, 3.8)
     losses, errors = figure.subplots(1, 2)
     epochs = [result.epoch for result in history]
     best = max(history, key=lambda result: result.test_accuracy)
@@ -58,7 +54,7 @@ def learning_curves(history: Sequence[EpochResult]) -> bytes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
-    return _png(figure)
+    return file(figure, "png")
 
 
 def misclassified(dataset: Dataset, probabilities: Array, *, most: int = 40) -> bytes:
@@ -88,7 +84,7 @@ def misclassified(dataset: Dataset, probabilities: Array, *, most: int = 40) -> 
     shown = wrong[np.argsort(-sureness[wrong], kind="stable")][:most]
     columns = 8
     rows = max(-(-len(shown) // columns), 1)
-    figure = _figure(columns * 1.1, rows * 1.35 + 0.7)
+    figure = new_figure(columns * 1.1, rows * 1.35 + 0.7)
     for axes in (cells := figure.subplots(rows, columns, squeeze=False)).flat:
         axes.axis("off")
     for axes, index in zip(cells.flat, shown, strict=False):
@@ -98,7 +94,7 @@ def misclassified(dataset: Dataset, probabilities: Array, *, most: int = 40) -> 
         axes.set_title(f"{right} read as {taken}\n{100 * sureness[index]:.0f} % sure", fontsize=7)
     some = f" (here the {len(shown)} that it is surest of)" if len(shown) < len(wrong) else ""
     figure.suptitle(f"{len(wrong)} of {len(dataset):,} misclassified{some}", fontsize=10)
-    return _png(figure)
+    return file(figure, "png")
 
 
 def confusion_matrix(confusion: NDArray[np.int64], classes: Sequence[str] = (), *, format: str = "png") -> bytes:
@@ -126,11 +122,10 @@ def confusion_matrix(confusion: NDArray[np.int64], classes: Sequence[str] = (), 
     ImportError
         If matplotlib isn't installed.
     """
-    if format not in ("png", "svg"):
-        raise ValueError(f"confusion_matrix: format is {format!r}, expected 'png' or 'svg'")
+    check_format("confusion_matrix", format)
     count = len(confusion)
     side = min(max(0.45 * count, 3.0), 12.0)
-    figure = _figure(side + 1.2, side + 1.0)
+    figure = new_figure(side + 1.2, side + 1.0)
     axes = figure.subplots()
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -145,7 +140,7 @@ def confusion_matrix(confusion: NDArray[np.int64], classes: Sequence[str] = (), 
             axes.text(column, row, number, ha="center", va="center", color=colour, fontsize=7)
     right, total = int(confusion.trace()), int(confusion.sum())
     axes.set_title(f"{right:,} of {total:,} right", fontsize=10)
-    return _file(figure, format)
+    return file(figure, format)
 
 
 def _name(classes: Sequence[str], label: int) -> str:
@@ -154,17 +149,3 @@ def _name(classes: Sequence[str], label: int) -> str:
 
 def _error(accuracy: float) -> float:
     return 100 * (1 - accuracy)
-
-
-def _figure(width: float, height: float) -> Any:
-    return require("matplotlib.figure").Figure(figsize=(width, height), dpi=120, layout="constrained")
-
-
-def _png(figure: Any) -> bytes:
-    return _file(figure, "png")
-
-
-def _file(figure: Any, format: str) -> bytes:
-    file = io.BytesIO()
-    figure.savefig(file, format=format)
-    return file.getvalue()
