@@ -5,13 +5,18 @@ What looks inside a network comes in pairs: a function that returns arrays, and 
 
 from fastconv.visualize.layers import activations, draw_activations, draw_filters, filters
 from fastconv.visualize.results import confusion_matrix, learning_curves, misclassified
+from fastconv.visualize.saliency import draw_grad_cam, draw_saliency, grad_cam, saliency
 
 __all__ = [
     "activations",
     "confusion_matrix",
     "draw_activations",
     "draw_filters",
+    "draw_grad_cam",
+    "draw_saliency",
     "filters",
+    "grad_cam",
     "learning_curves",
     "misclassified",
+    "saliency",
 ]

@@ -157,10 +157,10 @@ def filters(layer: nn.Layer, channel: int | None = None) -> Array:
     if channel is None:
         if count not in (1, 3):
             raise ValueError(f"filters: the layer has {count} input channels in a group: say which channel to show")
-        return weight[..., 0] if count == 1 else weight
+        return np.array(weight[..., 0] if count == 1 else weight)
     if not 0 <= channel < count:
         raise ValueError(f"filters: channel is {channel}, expected 0 to {count - 1}")
-    return weight[..., channel]
+    return np.array(weight[..., channel])
 
 
 def draw_filters(pictures: Array, *, format: str = "png") -> bytes:
