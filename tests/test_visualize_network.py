@@ -78,6 +78,47 @@ def test_filters_are_the_weight_with_the_output_channels_first():
         visualize.filters(nn.Linear(2, 2))
 
 
+STACKS = {
+    "strides": (nn.Conv2d(2, 4, 3, stride=2, padding=1, seed=0), nn.Conv2d(4, 4, (5, 2), stride=(1, 3), seed=1)),
+    "dilation": (nn.Conv2d(2, 4, 3, dilation=(2, 3), seed=0), nn.Conv2d(4, 4, 3, dilation=2, padding="same", seed=1)),
+    "pools": (nn.Conv2d(2, 8, 3, padding=1, activation="relu", seed=0), nn.MaxPool2d(2), nn.AvgPool2d(3, stride=2)),
+    "all": (
+        nn.Conv2d(2, 6, 3, stride=2, padding=1, seed=0, activation="silu"),
+        nn.MaxPool2d(3, stride=2, padding=1),
+        nn.Residual(nn.Conv2d(6, 6, 3, padding="same", dilation=2, seed=1)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_the_field_measured_is_the_theoretical_one(name):
+    model = nn.Sequential(*STACKS[name], nn.Flatten())
+    model.input_shape = (40, 36, 2)
+    layer = str(len(STACKS[name]) - 1)
+    _, height, width, _ = visualize.activations(model, np.zeros((1, 40, 36, 2), np.float32), layer)[layer].shape
+    for position in ((0, 0), (height // 2, width // 2), (height - 1, width - 1), (0, width - 1)):
+        seen = visualize.receptive_field_of(model, layer, position, samples=32)
+        assert seen.measured == seen.theoretical, position
+        assert seen.gradient.shape == (40, 36) and seen.gradient.max() > 0
+
+
+def test_a_field_is_drawn_where_it_lies_and_questions_are_checked(nested, images):
+    seen = visualize.receptive_field_of(nested, "block.body.conv", (4, 0), images)
+    assert seen.theoretical == seen.measured == ((3, 8), (0, 4))
+    whole = visualize.receptive_field_of(nested, "block.body", (4, 0), images)
+    assert whole.measured == whole.theoretical == seen.theoretical
+    assert is_picture(visualize.draw_receptive_field(images[0], seen))
+    assert is_drawing(visualize.draw_receptive_field(images[0], seen, format="svg"))
+    with pytest.raises(ValueError, match=r"position is \(10, 0\), expected one inside \(10, 10\)"):
+        visualize.receptive_field_of(nested, "stem", (10, 0), images)
+    with pytest.raises(ValueError, match=r"position is \(0,\), but layer 'pool' gives \(3, 4\)"):
+        visualize.receptive_field_of(nested, "pool", (0,), images)
+    with pytest.raises(ValueError, match="input_shape is None, samples=16; give images, or both"):
+        visualize.receptive_field_of(nested, "stem", (0, 0))
+    with pytest.raises(ValueError, match=r"image has shape \(5, 5, 1\), expected \(12, 12\) pixels"):
+        visualize.draw_receptive_field(np.zeros((5, 5, 1)), seen)
+
+
 @pytest.mark.parametrize("name", ["draw_activations", "draw_filters"])
 def test_drawings_refuse_unknown_formats(name):
     with pytest.raises(ValueError, match=f"{name}: format is 'jpg', expected 'png' or 'svg'"):

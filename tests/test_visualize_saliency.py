@@ -13,18 +13,16 @@ pytest.importorskip("matplotlib")
 pillow = pytest.importorskip("PIL.Image")
 
 
-@pytest.fixture(scope="module")
-def trained():
-    """A small network after two short epochs, and digits that it hasn't seen."""
+def trained(model, learning_rate):
+    """Return the model after two short epochs, and digits that it hasn't seen."""
     train, test = data.digits()
-    model = models.simple_cnn()
-    optimizer = optim.Adam(model, learning_rate=2e-3)
+    optimizer = optim.Adam(model, learning_rate=learning_rate)
     for epoch in range(2):
-        for images, labels in data.batches(train[:600], batch_size=50, shuffle=True, seed=epoch):
+        for images, labels in data.batches(train[:800], batch_size=50, shuffle=True, seed=epoch):
             _, gradient = nn.cross_entropy(model(images), labels)
             model.backward(gradient)
             optimizer.step()
-    return model, test.images[:60]
+    return model, test.images[:100]
 
 
 @pytest.fixture
@@ -90,12 +88,12 @@ def test_integrated_gradients_sum_to_the_difference_of_the_logits(nested, images
     assert errors[0] / errors[1] == pytest.approx(4, rel=0.1) and errors[1] / errors[2] == pytest.approx(4, rel=0.1)
 
 
-def test_with_kinks_the_sum_is_within_two_percent(trained):
-    model, digits = trained
+def test_with_kinks_the_sum_is_within_one_percent():
+    model, digits = trained(models.simple_cnn(), 2e-3)
     best = logits(model, digits).argmax(axis=1)
     difference = (logits(model, digits) - logits(model, np.zeros_like(digits)))[np.arange(len(best)), best]
     summed = visualize.saliency(model, digits, method="integrated").sum(axis=(1, 2))
-    assert np.abs(summed - difference).max() < 0.02 * np.abs(difference).max()
+    assert np.abs(summed - difference).max() < 0.01 * np.abs(difference).max()
 
 
 def test_smoothing_is_a_mean_over_noise_from_a_seed(nested, images):
@@ -118,14 +116,18 @@ def test_grad_cam_is_the_weighted_sum_of_maps(nested, images):
     np.testing.assert_array_equal(last, visualize.grad_cam(nested, images, 2, "block.body.conv"))
 
 
-def test_grad_cam_of_digits_lies_on_their_strokes(trained):
-    model, digits = trained
+def test_grad_cam_of_digits_lies_on_their_strokes():
+    model = models.simple_cnn()  # with a head to which all positions are alike
+    convolutions = {name: model.layers[name] for name in ("conv1", "pool1", "conv2")}
+    model.layers = convolutions | {"pool": nn.GlobalAvgPool(), "fc": nn.Linear(64, 10, seed=0)}
+    model, digits = trained(model, 1e-2)
     strokes = digits[..., 0] > 0.1
     padded = np.pad(strokes, ((0, 0), (2, 2), (2, 2)))
     near = np.lib.stride_tricks.sliding_window_view(padded, (5, 5), axis=(1, 2)).any(axis=(-1, -2))
     found = visualize.grad_cam(model, digits)
     share = (found * near).sum() / found.sum()
-    assert share > 1.3 * near.mean(), f"{share:.3f} of the mass on {near.mean():.3f} of the area"
+    assert share > 1.5 * near.mean(), f"{share:.3f} of the mass on {near.mean():.3f} of the area"
+    assert found.any(axis=(1, 2)).mean() > 0.9
 
 
 def test_faulty_questions_are_told(nested, images):
