@@ -58,6 +58,28 @@ def test_one_layer_is_found_by_its_name_and_a_wrong_name_is_told(nested, images)
         visualize.activations(nested, images.astype(np.uint8))
 
 
+class Detour(nn.Sequential):
+    """Leaves its layers aside."""
+
+    def __init__(self):
+        super().__init__(beside=nn.Conv2d(1, 1, 3, seed=0))
+
+    def _forward(self, input):
+        return input.mean(axis=(1, 2)), ()
+
+    def _backward(self, grad_output, saved, input_gradient):
+        return grad_output
+
+
+@pytest.mark.parametrize("look", [visualize.activations, visualize.grad_cam])
+def test_a_layer_that_nothing_passes_is_told(images, look):
+    with pytest.raises(ValueError, match=f"{look.__name__}: nothing passes layer 'beside'"):
+        look(Detour(), images, layer="beside")
+    found = visualize.activations(nn.Sequential(detour=Detour()), images)
+    np.testing.assert_array_equal(found.pop("detour"), images.mean(axis=(1, 2)))
+    assert not found
+
+
 @pytest.mark.parametrize("format, shown", [("png", is_picture), ("svg", is_drawing)])
 def test_activations_and_filters_are_drawn(nested, images, format, shown):
     assert shown(visualize.draw_activations(visualize.activations(nested, images), image=2, format=format))

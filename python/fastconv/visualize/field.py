@@ -103,8 +103,7 @@ def receptive_field_of(
     with runtime.options(winograd=False):
         inputs = inside.inputs(images)
         output = inside.forward(inputs)
-        made = probe.output
-        assert made is not None
+        made = inside.output_of(layer)
         extents = made.shape[1:-1]
         if made.ndim != inputs.ndim or len(position) != len(extents):
             raise ValueError(f"receptive_field_of: position is {position}, but layer {layer!r} gives {made.shape}")

@@ -61,11 +61,13 @@ def activations(model: nn.Layer, images: Array, layer: str | None = None) -> dic
     (2, 10, 10, 16)
     """
     inside = Inside("activations", model)
-    wanted = {name for name, found in inside.layers.items() if not isinstance(found, nn.Sequential)}
+    # Subclasses may end otherwise than with the output of their last layer.
+    wanted = {name for name, found in inside.layers.items() if type(found)._forward is not nn.Sequential._forward}
     if layer is not None:
         inside.named(layer)
-        wanted = {layer}
     inside.forward(inside.inputs(images))
+    if layer is not None:
+        return {layer: inside.output_of(layer)}
     found = ((name, probe.output) for name, probe in inside.probes.items() if name in wanted)
     return {name: output for name, output in found if output is not None}
 

@@ -91,6 +91,13 @@ class Inside:
             raise ValueError(f"{self._operation}: layer is {name!r}, expected one of: {known}")
         return self.probes[name]
 
+    def output_of(self, name: str) -> Array:
+        """Return what a layer made of the last images, or raise ValueError if its container went another way."""
+        output = self.named(name).output
+        if output is None:
+            raise ValueError(f"{self._operation}: nothing passes layer {name!r}")
+        return output
+
     def inputs(self, images: Array) -> Array:
         """Return images in the data type of the model's parameters."""
         checked = floats(self._operation, "images", images)

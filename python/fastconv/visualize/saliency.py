@@ -167,8 +167,8 @@ def grad_cam(model: nn.Layer, images: Array, classes: int | Array | None = None,
     probe = inside.named(layer)
     inputs = inside.inputs(images)
     inside.gradient(inputs, inside.chosen(inside.logits(inputs), classes))
-    maps, gradient = probe.output, probe.gradient
-    assert maps is not None and gradient is not None
+    maps, gradient = inside.output_of(layer), probe.gradient
+    assert gradient is not None  # for what was passed forwards is passed backwards
     if maps.ndim != inputs.ndim:
         raise ValueError(f"grad_cam: the output of layer {layer!r} is {maps.shape}, expected (N, *spatial, channels)")
     weights = gradient.mean(axis=tuple(range(1, gradient.ndim - 1)), keepdims=True)
