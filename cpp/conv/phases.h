@@ -34,6 +34,7 @@ struct JoinedWidth {
         const Axis& width = g.axes[kAxes - 1];
         stride = width.stride;
         if (g.groups > 1 || width.dilation > 1 || stride == 1 || width.kernel % stride != 0) return;
+        if (width.input < stride) return;  // blocks at the edges would take more memory than the result
         taps = width.kernel / stride;
         inside.output = ceil_div(width.pad_before, stride);
         inside.first = inside.output * stride - width.pad_before;

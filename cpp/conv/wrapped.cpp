@@ -200,11 +200,15 @@ void add_wrapped(const ConvGeometry& g, const BackwardInputArguments<T>& argumen
         gather_outputs(g, piece, arguments.grad_output, scratch.outputs);
         best<T>(product, Pass::kBackwardInput)
             .backward_input(product, {scratch.outputs, weight_of(g, arguments.weight, piece.tap), scratch.inputs});
-        // One after the other: several outputs may meet the same pixel.
-        for (index_t row = 0; row < piece.rows; ++row) {
-            const index_t pixel = piece.image(row) * g.input_pixels() + piece.at(row).input;
-            add_row(scratch.inputs + row * g.in_channels, g.in_channels, arguments.grad_input + pixel * g.in_channels);
-        }
+        // One after the other, because several outputs may meet the same pixel; a task, because denormals are zero
+        // there.
+        parallel_for(1, 1, [&](index_t, int) {
+            for (index_t row = 0; row < piece.rows; ++row) {
+                const index_t pixel = piece.image(row) * g.input_pixels() + piece.at(row).input;
+                add_row(scratch.inputs + row * g.in_channels, g.in_channels,
+                        arguments.grad_input + pixel * g.in_channels);
+            }
+        });
     });
 }
 

@@ -56,13 +56,14 @@ void few_rows_forward(const LinearGeometry& g, const T* input, const T* weight, 
                                                std::min(slice, g.in_features - row), columns, g.out_features},
                                               own, g.out_features);
     });
-    for (index_t r = 0; r < g.rows; ++r) {
+    const double additions = static_cast<double>((slices + 1) * size);
+    parallel_for(g.rows, worthwhile_threads(additions, g.rows), [&](index_t r, int) {
         T* row = output + r * g.out_features;
         std::copy_n(sums + r * g.out_features, g.out_features, row);
         for (index_t s = 1; s < slices; ++s)
             kernels<T>().add_rows(sums + s * size + r * g.out_features, 0, 1, g.out_features, row);
         if (bias != nullptr) kernels<T>().add_rows(bias, 0, 1, g.out_features, row);
-    }
+    });
 }
 
 template <class T>

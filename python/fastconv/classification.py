@@ -26,7 +26,7 @@ def softmax(input: Array, axis: int = -1) -> Array:
     >>> fc.softmax(np.array([0.0, np.log(3.0)]))
     array([0.25, 0.75])
     """
-    logits = _floats("softmax", "input", input)
+    logits = _arguments.floats("softmax", "input", input)
     axis = _axis("softmax", axis, logits)
     exponentials = np.exp(logits - logits.max(axis=axis, keepdims=True))
     result: Array = exponentials / exponentials.sum(axis=axis, keepdims=True)
@@ -48,8 +48,8 @@ def softmax_backward(grad_output: Array, output: Array, axis: int = -1) -> Array
     >>> fc.softmax_backward(np.array([1.0, 0.0]), np.array([0.25, 0.75]))
     array([ 0.1875, -0.1875])
     """
-    gradient = _floats("softmax_backward", "grad_output", grad_output)
-    probabilities = _floats("softmax_backward", "output", output)
+    gradient = _arguments.floats("softmax_backward", "grad_output", grad_output)
+    probabilities = _arguments.floats("softmax_backward", "output", output)
     if gradient.shape != probabilities.shape or gradient.dtype != probabilities.dtype:
         raise ValueError(
             f"softmax_backward: grad_output {gradient.shape} {gradient.dtype} and output "
@@ -147,17 +147,6 @@ def _targets(labels: Array, label_smoothing: float, logits: Array) -> Array:
     return targets
 
 
-def _floats(operation: str, name: str, value: object) -> Array:
-    """Return the argument as an array of floats of one of the two supported kinds."""
-    result = _arguments.array(operation, name, value)
-    if result.dtype not in (np.float32, np.float64):
-        raise TypeError(
-            f"{operation}: {name} must be float32 or float64, got {result.dtype}; "
-            f"convert it with {name}.astype(np.float32)"
-        )
-    return result
-
-
 def _axis(operation: str, axis: int, array: Array) -> int:
     number = _arguments.integer(operation, "axis", axis)
     if not -array.ndim <= number < array.ndim:
@@ -169,7 +158,7 @@ def _classification(
     operation: str, logits: object, labels: object, label_smoothing: float, reduction: str
 ) -> tuple[Array, Array, float]:
     """Check the arguments of the loss; also return what its sum is to be multiplied with."""
-    scores = _floats(operation, "logits", logits)
+    scores = _arguments.floats(operation, "logits", logits)
     targets = _arguments.array(operation, "labels", labels, dtype="np.int64")
     if scores.ndim != 2 or targets.shape not in (scores.shape[:1], scores.shape):
         raise ValueError(
