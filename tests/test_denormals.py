@@ -9,6 +9,7 @@ import pytest
 
 import fastconv as fc
 from algorithms import skip_unless_supported
+from fastconv import nn
 
 SMALL, TINY = {np.float32: 1e-20, np.float64: 1e-160}, {np.float32: 1e-40, np.float64: 1e-310}
 IMAGE, PLANE = (3, 18, 17, 12), (3, 9, 8, 12)
@@ -42,6 +43,36 @@ def test_denormal_inputs_weights_and_products_are_zero(isa, call, dtype):
     assert not call(filled(IMAGE, TINY[dtype], dtype), one).any()
     assert not call(filled(IMAGE, 1e9, dtype), tiny).any()
     assert not call(filled(IMAGE, SMALL[dtype], dtype), small).any()
+
+
+def weight(dtype, shape=(3, 3, 12, 12)):
+    return np.ones(shape, dtype)
+
+
+OPERATIONS = {
+    "conv_transpose2d": lambda x: fc.conv_transpose2d(x, weight(x.dtype), stride=2),
+    "conv2d, circular": lambda x: fc.conv2d(x, weight(x.dtype), padding=1, padding_mode="circular"),
+    "linear, few rows": lambda x: fc.linear(x[0, :5].reshape(5, 17 * 12), weight(x.dtype, (17 * 12, 2600))),
+    "linear_backward, few rows": lambda x: (
+        fc.linear_backward(
+            np.ones((5, 2600), x.dtype), x[0, :5].reshape(5, 17 * 12), weight(x.dtype, (17 * 12, 2600)), wrt=["weight"]
+        ).weight
+    ),
+    "batch_norm": lambda x: fc.batch_norm(
+        x, running_mean=np.zeros(12, x.dtype), running_var=np.ones(12, x.dtype), training=False
+    ),
+    "resize, linear": lambda x: fc.resize(x, scale=1.5, mode="linear"),
+    "silu": fc.silu,
+    "tanh": fc.tanh,
+    "residual sum": nn.Residual(nn.Sequential()),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_denormals_are_zero_in_every_operation(name, isa, dtype):
+    x = filled(IMAGE, 1, dtype)
+    assert OPERATIONS[name](x).any()
+    assert not OPERATIONS[name](x * dtype(TINY[dtype])).any(), name
 
 
 @pytest.mark.parametrize("groups", [1, 3, 12])
