@@ -44,9 +44,9 @@ FASTCONV_INLINE void for_each_channel_tile(index_t depth, index_t channel, const
 }
 
 // Rows of the tile that are values of lines: a pointer for each, which steps from pixel to pixel.
-template <class T, int Rows, int Vectors>
+template <class T, int Rows, int Vectors, bool Whole>
 void outer_lines_tile(const OuterBlock<T>& block, index_t value, index_t column, const T* panel, index_t panel_step) {
-    const index_t columns = smaller(block.columns - column, Vectors * kLanes<T>);
+    const index_t columns = Whole ? Vectors * kLanes<T> : block.columns - column;
     T* sums = block.sums + value * block.pitch + column;
     const index_t pitch = block.pitch;
     const auto target = [=](int r) { return sums + r * pitch; };
@@ -54,8 +54,14 @@ void outer_lines_tile(const OuterBlock<T>& block, index_t value, index_t column,
     Tile<T, Rows, Vectors> tile;
     tile.load_from(target, columns);
     const T* left[Rows];
+    index_t tap = value / block.depth, channel = value % block.depth;
 #pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r) left[r] = block.sources[(value + r) / block.depth] + (value + r) % block.depth;
+    for (int r = 0; r < Rows; ++r) {  // one division for all of them: each takes as long as many products
+        left[r] = block.sources[tap] + channel;
+        const bool last = ++channel == block.depth;
+        tap += last ? 1 : 0;
+        channel = last ? 0 : channel;
+    }
     for (index_t row = 0, at = 0; row < block.rows; ++row, at += block.row_step, panel += panel_step)
         tile.add_products(left, at, panel);
     tile.store_to(target, columns);
@@ -65,8 +71,13 @@ template <class T, int Rows, int Vectors>
 FASTCONV_INLINE void outer_lines_tile(int rows, const OuterBlock<T>& block, index_t value, index_t column,
                                       const T* panel, index_t panel_step) {
     if constexpr (Rows > 0) {
-        if (rows == Rows) return outer_lines_tile<T, Rows, Vectors>(block, value, column, panel, panel_step);
-        outer_lines_tile<T, Rows - 1, Vectors>(rows, block, value, column, panel, panel_step);
+        if (rows != Rows)
+            return outer_lines_tile<T, Rows - 1, Vectors>(rows, block, value, column, panel, panel_step);
+        if (block.columns - column >= Vectors * kLanes<T>) {
+            outer_lines_tile<T, Rows, Vectors, true>(block, value, column, panel, panel_step);
+        } else {
+            outer_lines_tile<T, Rows, Vectors, false>(block, value, column, panel, panel_step);
+        }
     }
 }
 
