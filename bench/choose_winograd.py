@@ -42,17 +42,22 @@ def grid() -> Iterator[Layer]:
         yield layer((1, 8, size, size), (3, 3, 3), channels, channels)
     for groups, channels in itertools.product((4, 16), (8, 16, 32, 64)):
         yield layer((4, 28, 28), (3, 3), groups * channels, groups * channels, groups)
+    for (kernel, stride), channels, size, batch in itertools.product(
+        ((2, 1), (3, 2), (4, 2), (5, 2)), (16, 64, 256), (14, 28, 56), (1, 8)
+    ):
+        yield layer((batch, size, size), (kernel, kernel), channels, channels, stride=stride)
 
 
-def layer(input: tuple[int, ...], kernel: tuple[int, ...], channels: int, filters: int, groups: int = 1) -> Layer:
-    """Return a layer with padding "same"."""
-    ones = (1,) * len(kernel)
-    name = f"{'x'.join(map(str, input))} {'x'.join(map(str, kernel))} {channels}->{filters}" + f" /{groups}" * (
-        groups > 1
-    )
-    padding = tuple((size // 2, size // 2) for size in kernel)
+def layer(
+    input: tuple[int, ...], kernel: tuple[int, ...], channels: int, filters: int, groups: int = 1, stride: int = 1
+) -> Layer:
+    """Return a layer whose outputs are as many as its inputs, or as those by the stride."""
+    shape = f"{'x'.join(map(str, input))} {'x'.join(map(str, kernel))}" + f" s{stride}" * (stride > 1)
+    name = f"{shape} {channels}->{filters}" + f" /{groups}" * (groups > 1)
+    padding = tuple(((size - stride + 1) // 2, (size - stride) // 2) for size in kernel)
     weight = (*kernel, channels // groups, filters)
-    return Layer("grid", name, "conv", (*input, channels), weight, ones, ones, padding, groups)
+    strides = (stride,) * len(kernel)
+    return Layer("grid", name, "conv", (*input, channels), weight, strides, (1,) * len(kernel), padding, groups)
 
 
 def takes_winograd(problem: Problem, algorithm: str) -> list[bool]:

@@ -31,6 +31,7 @@ class Scheme(NamedTuple):
     tile: int
     input: tuple[int, ...]
     weight: tuple[int, ...]
+    stride: int = 1
 
 
 SCHEMES = (
@@ -38,6 +39,9 @@ SCHEMES = (
     Scheme("F(4x4, 3x3), 64 channels", 4, (4, 56, 56, 64), (3, 3, 64, 64)),
     Scheme("F(4x4, 3x3), 512 channels", 4, (4, 14, 14, 512), (3, 3, 512, 512)),
     Scheme("F(2x2, 5x5)", 4, (2, 27, 27, 96), (5, 5, 96, 256)),
+    Scheme("F(4x4, 2x2)", 4, (4, 56, 56, 64), (2, 2, 64, 64)),
+    Scheme("F(4x4, 2x2), 4x4 at stride 2", 4, (4, 56, 56, 64), (4, 4, 64, 64), 2),
+    Scheme("F(4x4, 3x3), 5x5 at stride 2", 4, (4, 56, 56, 64), (5, 5, 64, 64), 2),
     Scheme("F(4, 3) in 1-D", 4, (4, 2000, 64), (3, 64, 64)),
     Scheme("F(2, 5) in 1-D", 4, (4, 2000, 64), (5, 64, 64)),
     Scheme("F(4x4, 3x3) in 3-D", 4, (1, 8, 28, 28, 64), (3, 3, 3, 64, 64)),
@@ -45,11 +49,11 @@ SCHEMES = (
 )
 
 
-def passes(input: Array, weight: Array, grad_output: Array, algorithm: str) -> tuple[Array, Array, Array]:
+def passes(input: Array, weight: Array, grad_output: Array, algorithm: str, stride: int) -> tuple[Array, Array, Array]:
     """Return output and gradients with padding "same"."""
     rank = input.ndim - 2
     forward, backward = getattr(fc, f"conv{rank}d"), getattr(fc, f"conv{rank}d_backward")
-    how: dict[str, Any] = {"padding": "same", "algorithm": algorithm}
+    how: dict[str, Any] = {"padding": "same", "algorithm": algorithm, "stride": stride}
     gradients = backward(grad_output, input, weight, wrt=("input", "weight"), **how)
     return forward(input, weight, **how), gradients.input, gradients.weight
 
@@ -58,16 +62,18 @@ def ratios(scheme: Scheme, kind: str) -> list[float]:
     """Return the errors of the three passes, relative to the direct algorithm's."""
     rng = np.random.default_rng(0)
     input = rng.standard_normal(scheme.input, np.float32)
-    grad_output = rng.standard_normal((*scheme.input[:-1], scheme.weight[-1]), np.float32)
+    batch, *extents, _ = scheme.input
+    outputs = (batch, *(-(-extent // scheme.stride) for extent in extents), scheme.weight[-1])
+    grad_output = rng.standard_normal(outputs, np.float32)
     weight = rng.standard_normal(scheme.weight, np.float32)
     if kind != KINDS[0]:
         input = np.maximum(input, 0)
         grad_output = grad_output * (rng.random(grad_output.shape) < 0.5)  # as behind a ReLU
     arrays = (input, weight, grad_output.astype(np.float32))
-    exact = passes(*(array.astype(np.float64) for array in arrays), "direct")
+    exact = passes(*(array.astype(np.float64) for array in arrays), "direct", scheme.stride)
 
     def errors(algorithm: str) -> list[float]:
-        found = passes(*arrays, algorithm)
+        found = passes(*arrays, algorithm, scheme.stride)
         return [float(np.sqrt(np.mean((one - other) ** 2))) for one, other in zip(found, exact, strict=True)]
 
     with fc.options(winograd=scheme.tile):

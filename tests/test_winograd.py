@@ -16,27 +16,38 @@ import fastconv as fc
 from algorithms import rounding
 from problems import INTEGERS, assert_close, assert_same_bits, numbers
 
-# (input, weight, padding, groups)
+# (input, weight, keywords)
 WAYS = {
-    "few_tiles": ((1, 14, 13, 130), (3, 3, 130, 70), 1, 1),
-    "many_tiles": ((2, 41, 39, 24), (3, 3, 24, 40), 1, 1),
-    "long_reduction": ((3, 27, 26, 700), (3, 3, 700, 33), 1, 1),
-    "local_sums": ((1, 21, 22, 190), (3, 3, 190, 210), 1, 1),
-    "several_rounds": ((2, 90, 90, 40), (3, 3, 40, 24), 1, 1),
-    "groups": ((4, 29, 31, 64), (3, 3, 32, 96), ((2, 0), (1, 3)), 2),
-    "volume": ((1, 7, 30, 30, 20), (3, 3, 3, 20, 24), 1, 1),
-    "5x5": ((2, 27, 27, 48), (5, 5, 48, 40), 2, 1),
-    "3x5": ((2, 27, 27, 20), (3, 5, 20, 20), ((1, 1), (2, 2)), 1),
-    "signal": ((3, 1000, 20), (3, 20, 30), "same", 1),
-    "signal_5": ((3, 500, 20), (5, 20, 30), "causal", 1),
-    "column": ((2, 40, 9, 16), (3, 1, 16, 24), 0, 1),
+    "few_tiles": ((1, 14, 13, 130), (3, 3, 130, 70), {"padding": 1}),
+    "many_tiles": ((2, 41, 39, 24), (3, 3, 24, 40), {"padding": 1}),
+    "long_reduction": ((3, 27, 26, 700), (3, 3, 700, 33), {"padding": 1}),
+    "local_sums": ((1, 21, 22, 190), (3, 3, 190, 210), {"padding": 1}),
+    "several_rounds": ((2, 90, 90, 40), (3, 3, 40, 24), {"padding": 1}),
+    "groups": ((4, 29, 31, 64), (3, 3, 32, 96), {"padding": ((2, 0), (1, 3)), "groups": 2}),
+    "volume": ((1, 7, 30, 30, 20), (3, 3, 3, 20, 24), {"padding": 1}),
+    "5x5": ((2, 27, 27, 48), (5, 5, 48, 40), {"padding": 2}),
+    "3x5": ((2, 27, 27, 20), (3, 5, 20, 20), {"padding": ((1, 1), (2, 2))}),
+    "2x2": ((2, 27, 26, 20), (2, 2, 20, 24), {"padding": ((1, 0), (0, 1))}),
+    "signal": ((3, 1000, 20), (3, 20, 30), {"padding": "same"}),
+    "signal_5": ((3, 500, 20), (5, 20, 30), {"padding": "causal"}),
+    "column": ((2, 40, 9, 16), (3, 1, 16, 24), {}),
+    "phases": ((2, 33, 30, 20), (4, 4, 20, 24), {"padding": 1, "stride": 2}),
+    "unequal_phases": ((2, 33, 30, 20), (3, 5, 20, 24), {"padding": ((1, 0), (2, 1)), "stride": 2}),
+    "phases_of_three": ((2, 33, 31, 20), (4, 8, 20, 24), {"padding": 2, "stride": 3}),
+    "phases_along_one_axis": ((2, 31, 30, 20), (3, 3, 20, 24), {"padding": 1, "stride": (1, 2)}),
+    "phases_and_other_taps": ((2, 31, 30, 20), (4, 4, 20, 24), {"padding": 1, "stride": (2, 1)}),
+    "phases_without_taps": ((2, 31, 30, 20), (1, 4, 20, 24), {"stride": 2}),
+    "phases_one_after_the_other": ((2, 60, 60, 180), (4, 4, 180, 200), {"padding": 1, "stride": 2}),
+    "phases_of_few_tiles": ((1, 20, 20, 180), (5, 5, 180, 60), {"padding": 2, "stride": 2}),
+    "phases_of_groups": ((2, 33, 30, 40), (4, 4, 20, 24), {"padding": 1, "stride": 2, "groups": 2}),
+    "phases_of_a_volume": ((1, 9, 20, 21, 16), (3, 4, 4, 16, 20), {"padding": 1, "stride": 2}),
+    "phases_of_a_signal": ((3, 500, 20), (4, 20, 30), {"padding": 1, "stride": 2}),
 }
 
 
 def arrays(way, dtype=np.float32):
-    shape, weight, padding, groups = WAYS[way]
+    shape, weight, keywords = WAYS[way]
     x, w = numbers(INTEGERS, shape, dtype), numbers(INTEGERS, weight, dtype)
-    keywords = {"padding": padding, "groups": groups}
     forward = getattr(fc, f"conv{len(shape) - 2}d")
     expected = forward(x, w, **keywords, algorithm="im2col")
     return x, w, numbers(INTEGERS, expected.shape, dtype), keywords
@@ -117,12 +128,24 @@ def test_auto_takes_it_for_layers_of_networks_and_tells_the_tile():
     ("kernel", "reason"),
     [((5, 5), "F(2x2, 5x5): 36 multiplications instead of 100"), ((3, 5), "F(4x2, 3x5): 36 multiplications instead of"),
      ((3,), "F(1x4, 1x3): 6 multiplications instead of 12"), ((5,), "F(1x2, 1x5): 6 multiplications instead of 10"),
-     ((3, 1), "F(4x1, 3x1): 6 multiplications instead of 12"), ((3, 3, 3), "F(4x4, 3x3): 36 multiplications")],
+     ((3, 1), "F(4x1, 3x1): 6 multiplications instead of 12"), ((3, 3, 3), "F(4x4, 3x3): 36 multiplications"),
+     ((2, 2), "F(4x4, 2x2): 25 multiplications instead of 64")],
 )  # fmt: skip
 def test_the_reason_tells_the_tile_of_every_kernel(kernel, reason):
     x = np.broadcast_to(np.float32(0), (20, *(40,) * len(kernel), 256))
     w = np.broadcast_to(np.float32(0), (*kernel, 256, 256))
     assert fc.explain(x, w, padding="same").forward.reason.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "reason"),
+    [(4, "F(4x4, 2x2) in each phase of the stride: 25 multiplications instead of 64"),
+     (5, "F(4x4, 3x3) in each phase of the stride: 36 multiplications instead of 144")],
+)  # fmt: skip
+def test_the_reason_tells_of_phases(kernel, reason):
+    x, w = np.zeros((8, 56, 56, 128), np.float32), np.zeros((kernel, kernel, 128, 128), np.float32)
+    for plan in fc.explain(x, w, padding="same", stride=2):
+        assert plan.reason.startswith(reason)
 
 
 @pytest.mark.parametrize(
@@ -166,22 +189,22 @@ def test_the_environment_switches_it(value, limit, monkeypatch):
 
 
 @pytest.mark.parametrize("data", ["gaussian", "after_relu"])
-@pytest.mark.parametrize(("kernel", "channels", "size"), [(3, 64, 56), (3, 256, 14), (5, 64, 27)])
-def test_the_error_is_at_most_three_times_that_of_direct_summation(kernel, channels, size, data, isa):
+@pytest.mark.parametrize(
+    ("kernel", "stride", "channels", "size"),
+    [(3, 1, 64, 56), (3, 1, 256, 14), (5, 1, 64, 27), (2, 1, 64, 56), (4, 2, 64, 56), (5, 2, 64, 56)],
+)
+def test_the_error_is_at_most_three_times_that_of_direct_summation(kernel, stride, channels, size, data, isa):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, size, size, channels), np.float32)
     w = rng.standard_normal((kernel, kernel, channels, 48), np.float32)
-    grad = rng.standard_normal((2, size, size, 48), np.float32)
+    how = {"padding": kernel // 2, "stride": stride}
+    grad = rng.standard_normal(fc.conv2d(x, w, **how).shape, np.float32)
     if data == "after_relu":
         x = np.maximum(x, 0)
         grad[rng.random(grad.shape) < 0.5] = 0
-    padding = kernel // 2
-    exact = passes(*(a.astype(np.float64) for a in (x, w, grad)), "direct", padding=padding)
+    exact = passes(*(a.astype(np.float64) for a in (x, w, grad)), "direct", **how)
     error = {
-        name: [
-            np.sqrt(np.mean((a - b) ** 2))
-            for a, b in zip(passes(x, w, grad, name, padding=padding), exact, strict=True)
-        ]
+        name: [np.sqrt(np.mean((a - b) ** 2)) for a, b in zip(passes(x, w, grad, name, **how), exact, strict=True)]
         for name in ("winograd", "direct")
     }
     ratios = np.divide(error["winograd"], error["direct"])

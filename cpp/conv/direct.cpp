@@ -5,9 +5,10 @@
 // The gradient of the input is the same product with the window's map read backwards; at stride s the
 // input pixels fall into s phases per axis, each with taps of its own, so that no zeros are inserted
 // (Dumoulin and Visin, "A guide to convolution arithmetic", 2016, section 4.6, inserts them).
+#include "conv/direct.h"
+
 #include <algorithm>
 
-#include "conv/algorithm.h"
 #include "conv/phases.h"
 #include "conv/rows.h"
 #include "core/memory.h"
@@ -187,12 +188,26 @@ const char* prefers(const ConvGeometry&, Pass) { return "no patch matrix: the fa
 }  // namespace
 
 template <class T>
+void multiply_phase(const ConvGeometry& g, const BackwardInputArguments<T>& arguments, const RowMap& phase) {
+    multiply(backward_product(g, arguments, phase));
+}
+
+template <class T>
+std::size_t phase_workspace(const ConvGeometry& g, const RowMap& phase) {
+    return workspace_bytes(backward_product<T>(g, {nullptr, nullptr, nullptr}, phase));
+}
+
+template <class T>
 const Algorithm<T>& direct_algorithm() {
     static const Algorithm<T> algorithm{"direct",   supports,          prefers,           workspace<T>,
                                         forward<T>, backward_input<T>, backward_weight<T>};
     return algorithm;
 }
 
+template void multiply_phase(const ConvGeometry&, const BackwardInputArguments<float>&, const RowMap&);
+template void multiply_phase(const ConvGeometry&, const BackwardInputArguments<double>&, const RowMap&);
+template std::size_t phase_workspace<float>(const ConvGeometry&, const RowMap&);
+template std::size_t phase_workspace<double>(const ConvGeometry&, const RowMap&);
 template const Algorithm<float>& direct_algorithm();
 template const Algorithm<double>& direct_algorithm();
 

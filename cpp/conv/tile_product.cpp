@@ -20,6 +20,7 @@ constexpr index_t kLateVectors = 3;      // for so many vectors of columns
 constexpr index_t kChannels = 640;       // of the reduction between loads and stores of the sums
 constexpr index_t kFewestTiles = 16, kMostTiles = 96;
 constexpr index_t kBlockBytes = 640 << 10;  // of transformed tiles and products: what L2 holds beside the weight
+constexpr index_t kEnoughTiles = 32;        // where taps join the reduction: fewer at a time, so that as many fit
 
 // How many vectors of columns a task should have: few columns make little of a value that is loaded, and tasks that
 // don't share evenly are waited for.
@@ -42,7 +43,8 @@ index_t best_vectors(const TileProduct<T>& c, index_t width, int threads) {
 
 struct Plan {
     index_t planes, tiles, tiles_per_block, blocks;
-    index_t channels_per_block, depth_blocks;                   // of the reduction
+    index_t taps_per_block, channels_per_block;                 // of the reduction,
+    index_t channel_blocks, depth_blocks;                       // tap-major
     index_t columns_per_segment, segments_per_group, segments;  // a segment is some columns of one group
     index_t source_channels, source_pitch, source_plane;        // of transformed tiles
     index_t product_pitch, product_plane;                       // of products
@@ -69,8 +71,17 @@ Plan make_plan(const TileProduct<T>& c, const Kernels<T>& kernels) {
     plan.late = plan.tiles <= kLateTiles && (c.g.groups == 1 || weight_bytes > kLateBytes);
     plan.transforms_late = plan.late && c.kept == nullptr;
     const index_t most_channels = plan.transforms_late ? kLateChannels : kChannels;
-    plan.depth_blocks = ceil_div(c.source_depth(), std::max<index_t>(most_channels / taps, 1));
-    plan.channels_per_block = ceil_div(c.source_depth(), plan.depth_blocks);
+    const auto tile_bytes = [&](index_t tile_taps) {
+        return plan.planes * static_cast<index_t>(sizeof(T)) * (tile_taps * c.source_depth() + c.target_depth());
+    };
+    plan.taps_per_block = taps;
+    while (!plan.late && plan.taps_per_block > 1 && kBlockBytes / tile_bytes(plan.taps_per_block) < kEnoughTiles)
+        --plan.taps_per_block;
+    const index_t tap_blocks = ceil_div(taps, plan.taps_per_block);
+    plan.taps_per_block = ceil_div(taps, tap_blocks);
+    plan.channel_blocks = ceil_div(c.source_depth(), std::max<index_t>(most_channels / plan.taps_per_block, 1));
+    plan.channels_per_block = ceil_div(c.source_depth(), plan.channel_blocks);
+    plan.depth_blocks = tap_blocks * plan.channel_blocks;
     plan.channels_per_piece =
         plan.transforms_late ? plan.channels_per_block : std::min(plan.channels_per_block, kLateChannels);
 
@@ -80,9 +91,7 @@ Plan make_plan(const TileProduct<T>& c, const Kernels<T>& kernels) {
         plan.columns_per_segment =
             std::min(c.target_depth(), best_vectors(c, kernels.vector_width, threads) * kernels.vector_width);
     } else {
-        const index_t bytes =
-            plan.planes * static_cast<index_t>(sizeof(T)) * (taps * c.source_depth() + c.target_depth());
-        const index_t fitting = std::clamp(kBlockBytes / bytes, kFewestTiles, kMostTiles);
+        const index_t fitting = std::clamp(kBlockBytes / tile_bytes(plan.taps_per_block), kFewestTiles, kMostTiles);
         const index_t shared = std::max(ceil_div(plan.tiles * c.g.groups, wanted), kernels.row_tile);
         plan.tiles_per_block = round_up(std::min(fitting, shared), kernels.row_tile);
         plan.columns_per_segment = c.target_depth();
@@ -93,16 +102,15 @@ Plan make_plan(const TileProduct<T>& c, const Kernels<T>& kernels) {
     plan.segments = c.g.groups * plan.segments_per_group;
 
     plan.source_channels = plan.late ? c.source_channels() : c.source_depth();
-    plan.source_pitch = odd_lines<T>(taps * plan.source_channels + kernels.vector_width - 1);
+    plan.source_pitch = odd_lines<T>(plan.taps_per_block * plan.source_channels + kernels.vector_width - 1);
     plan.source_plane = odd_lines<T>(plan.source_pitch * plan.tiles_per_block);
     plan.product_pitch = odd_lines<T>(round_up(plan.columns_per_segment, kernels.vector_width));
     plan.product_plane = odd_lines<T>(plan.product_pitch * plan.tiles_per_block);
-    plan.panel_plane =
-        odd_lines<T>(taps * plan.channels_per_block * round_up(plan.columns_per_segment, kernels.vector_width));
-    const std::array<index_t, kAxes>& extents = c.tiles.target;
+    plan.panel_plane = odd_lines<T>(plan.taps_per_block * plan.channels_per_block *
+                                    round_up(plan.columns_per_segment, kernels.vector_width));
     // A vector has to be a whole line: the halves of one would be written at different times.
     plan.streams = kernels.vector_width * static_cast<index_t>(sizeof(T)) == 64 &&
-                   may_stream(c.target, c.g.batch, c.g.batch * extents[0] * extents[1] * extents[2], c.target_depth());
+                   may_stream(c.target, c.g.batch, c.tiles.targets(), c.target_depth());
     plan.threads = worthwhile_threads(operations, plan.blocks * plan.segments);
     return plan;
 }
@@ -123,19 +131,19 @@ struct Workspace {
 template <class T>
 Workspace<T> carve(Arena& arena, const TileProduct<T>& c, const Plan& plan) {
     Workspace<T> w;
-    const index_t threads = plan.threads, taps = c.tiles.taps();
+    const index_t threads = plan.threads;
     const index_t panels = plan.planes * plan.panel_plane;
     w.panels_size = panels * plan.segments * plan.depth_blocks;
     w.panels = arena.take<T>(c.kept != nullptr ? 0 : plan.transforms_late ? panels * threads : w.panels_size);
     w.sources = arena.take<T>(plan.planes * plan.source_plane * (plan.late ? 1 : threads));
     w.products = arena.take<T>(plan.planes * plan.product_plane * threads);
-    w.copies_size = c.g.taps() * odd_lines<T>(plan.channels_per_piece * plan.product_pitch);
+    w.copies_size = c.tiles.scheme.taps() * odd_lines<T>(plan.channels_per_piece * plan.product_pitch);
     w.copies = arena.take<T>(w.copies_size * threads);
     w.read_size = std::max(plan.tiles_per_block, plan.channels_per_piece);
     w.read = arena.take<PixelTile<const T>>(w.read_size * threads);
     w.written = arena.take<PixelTile<T>>(plan.tiles_per_block * threads);
     w.rows = arena.take<T*>(plan.tiles_per_block * threads);
-    w.taps = arena.take<const T*>(taps * threads);
+    w.taps = arena.take<const T*>(plan.taps_per_block * threads);
     return w;
 }
 
@@ -150,12 +158,15 @@ struct Call {
     Segment segment_at(index_t segment) const { return segment_of(plan, c.target_depth(), segment); }
 
     struct Depth {
+        index_t tap, taps;
         index_t first, count;  // channels of a group
     };
 
     Depth depth_at(index_t block) const {
-        const index_t first = block * plan.channels_per_block;
-        return {first, std::min(plan.channels_per_block, c.source_depth() - first)};
+        const index_t tap = block / plan.channel_blocks * plan.taps_per_block;
+        const index_t first = block % plan.channel_blocks * plan.channels_per_block;
+        return {tap, std::min(plan.taps_per_block, c.tiles.taps() - tap), first,
+                std::min(plan.channels_per_block, c.source_depth() - first)};
     }
 
     // What the transformed weight depends on.
@@ -164,13 +175,13 @@ struct Call {
         const TileScheme& scheme = c.tiles.scheme;
         return {checksum_of(c.weight, static_cast<std::size_t>(c.g.weight_size()) * sizeof(T)),
                 number(sizeof(T)),
-                number(scheme.height.points * 16 + scheme.height.taps),
-                number(scheme.width.points * 16 + scheme.width.taps),
+                number((c.g.axes[1].stride * 16 + scheme.height.points) * 16 + scheme.height.taps),
+                number((c.g.axes[2].stride * 16 + scheme.width.points) * 16 + scheme.width.taps),
                 number(c.g.group_inputs()),
                 number(c.g.out_channels),
                 number(c.g.groups),
                 number(plan.columns_per_segment),
-                number(plan.channels_per_block),
+                number(plan.taps_per_block << 32 | plan.channels_per_block),
                 reinterpret_cast<std::uintptr_t>(&kernels)};
     }
 
@@ -183,53 +194,58 @@ struct Call {
         const index_t channel_step = round_up(segment.columns, kernels.vector_width);
         const index_t step = odd_lines<T>(plan.channels_per_piece * channel_step);
         T* copy = workspace.copies + worker * workspace.copies_size;
-        for (index_t tap = 0; tap < g.taps(); ++tap) {
-            const T* from = c.weight + tap * position + segment.group * g.group_outputs();
-            if (c.backward) {
-                kernels.copy_block({from + segment.column * g.out_channels + first, g.out_channels, 1, segment.columns,
-                                    count, copy + tap * step, channel_step, false});
-            } else {
-                kernels.copy_block({from + first * g.out_channels + segment.column, 1, g.out_channels, segment.columns,
-                                    count, copy + tap * step, channel_step, false});
-            }
-        }
         PixelTile<const T>* tiles = workspace.read + worker * workspace.read_size;
         const TileScheme& scheme = c.tiles.scheme;
-        for (index_t tap = 0; tap < c.tiles.taps(); ++tap) {
+        for (index_t tap = depth.tap; tap < depth.tap + depth.taps; ++tap) {
+            const index_t rows = c.tiles.kernel_rows(tap), columns = c.tiles.kernel_columns(tap);
+            const T* from = c.weight + c.tiles.kernel_position(tap) * position + segment.group * g.group_outputs();
+            for (index_t i = 0; i < rows * columns; ++i) {
+                const index_t row = i / columns, column = i % columns;
+                const T* at =
+                    from + (row * c.tiles.kernel_row_step() + column * c.tiles.kernel_column_step()) * position;
+                T* to = copy + (row * scheme.width.taps + column) * step;
+                if (c.backward) {
+                    kernels.copy_block({at + segment.column * g.out_channels + first, g.out_channels, 1,
+                                        segment.columns, count, to, channel_step, false});
+                } else {
+                    kernels.copy_block({at + first * g.out_channels + segment.column, 1, g.out_channels,
+                                        segment.columns, count, to, channel_step, false});
+                }
+            }
             for (index_t i = 0; i < count; ++i)
-                tiles[i] = {copy + c.weight_tiles.first(tap) * step + i * channel_step, 0,
-                            static_cast<int>(scheme.height.taps), 0, static_cast<int>(scheme.width.taps)};
+                tiles[i] = {copy + i * channel_step, 0, static_cast<int>(rows), 0, static_cast<int>(columns)};
             TileBlock<T> block{};
             block.height = kernel_of(scheme.height, scheme.height.taps);
             block.width = kernel_of(scheme.width, scheme.width.taps);
             block.tiles = tiles;
             block.count = count;
             block.channels = segment.columns;
-            block.row_step = c.weight_tiles.row_step * step;
-            block.column_step = c.weight_tiles.column_step * step;
+            block.row_step = scheme.width.taps * step;
+            block.column_step = step;
             block.planes = panels;
             block.plane_pitch = plan.panel_plane;
-            block.first_row = tap * depth.count + first - depth.first;
-            block.block_rows = c.tiles.taps() * depth.count;
+            block.first_row = (tap - depth.tap) * depth.count + first - depth.first;
+            block.block_rows = depth.taps * depth.count;
             kernels.transform_tiles(block);
         }
     }
 
-    // Some channels of tiles [first, first + count), as many as the plan has at a time.
-    void transform_source(index_t first, index_t count, index_t channel, T* target, int worker) const {
+    // Some channels of tiles [first, first + count), as many as the plan has at a time, under some taps.
+    void transform_source(index_t first, index_t count, index_t channel, index_t first_tap, index_t taps, T* target,
+                          int worker) const {
         PixelTile<const T>* tiles = workspace.read + worker * workspace.read_size;
         TensorView<const T> source = c.source;
         source.data += channel;
-        for (index_t tap = 0; tap < c.tiles.taps(); ++tap) {
-            c.tiles.source_tiles(source, tap, first, count, tiles);
+        for (index_t tap = 0; tap < taps; ++tap) {
+            c.tiles.source_tiles(source, first_tap + tap, first, count, tiles);
             TileBlock<T> block{};
             block.height = data_of(c.tiles.scheme.height);
             block.width = data_of(c.tiles.scheme.width);
             block.tiles = tiles;
             block.count = count;
             block.channels = plan.source_channels;
-            block.row_step = source.strides[1];
-            block.column_step = source.strides[2];
+            block.row_step = source.strides[1] * c.tiles.axes[1].point_step;
+            block.column_step = source.strides[2] * c.tiles.axes[2].point_step;
             block.planes = target + tap * plan.source_channels;  // what a tap writes too much, the next one overwrites
             block.plane_pitch = plan.source_plane;
             block.pitch = plan.source_pitch;
@@ -243,14 +259,14 @@ struct Call {
         T* products = workspace.products + worker * plan.planes * plan.product_plane;
         T** rows = workspace.rows + worker * plan.tiles_per_block;
         for (index_t t = 0; t < count; ++t) rows[t] = products + t * plan.product_pitch;
-        const T** taps = workspace.taps + worker * c.tiles.taps();
-        for (index_t tap = 0; tap < c.tiles.taps(); ++tap) taps[tap] = source + tap * plan.source_channels;
+        const T** taps = workspace.taps + worker * plan.taps_per_block;
+        for (index_t tap = 0; tap < depth.taps; ++tap) taps[tap] = source + tap * plan.source_channels;
         RowBlock<T> block{};
         block.sources = taps;
         block.pitch = 1;
         block.row_step = plan.source_pitch;
         block.rows = count;
-        block.taps = c.tiles.taps();
+        block.taps = depth.taps;
         block.depth = depth.count;
         block.columns = segment.columns;
         block.targets = rows;
@@ -310,9 +326,12 @@ struct Call {
             const index_t first = task / c.g.groups * plan.tiles_per_block, group = task % c.g.groups;
             const index_t count = std::min(plan.tiles_per_block, plan.tiles - first);
             T* source = workspace.sources + worker * plan.planes * plan.source_plane;
-            transform_source(first, count, group * c.source_depth(), source, worker);
-            for (index_t d = 0; d < plan.depth_blocks; ++d)
+            for (index_t d = 0; d < plan.depth_blocks; ++d) {
+                const Depth depth = depth_at(d);
+                if (depth.first == 0)
+                    transform_source(first, count, group * c.source_depth(), depth.tap, depth.taps, source, worker);
                 multiply(segment_at(group), d, source, count, panels_of(group, d), worker);
+            }
             restore(segment_at(group), first, count, worker);
         });
     }
@@ -321,7 +340,7 @@ struct Call {
         constexpr index_t together = 4;
         parallel_for(ceil_div(plan.tiles, together), plan.threads, [&](index_t task, int worker) {
             const index_t first = task * together, count = std::min(together, plan.tiles - first);
-            transform_source(first, count, 0, workspace.sources + first * plan.source_pitch, worker);
+            transform_source(first, count, 0, 0, c.tiles.taps(), workspace.sources + first * plan.source_pitch, worker);
         });
         parallel_for(plan.segments, plan.threads, [&](index_t task, int worker) {
             const Segment segment = segment_at(task);

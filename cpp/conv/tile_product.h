@@ -10,13 +10,22 @@
 
 namespace fastconv {
 
+// Of a tensor, the pixels that are a map's targets.
+template <class T>
+TensorView<T> targets_of(const RowMap& map, TensorView<T> view) {
+    for (int i = 0; i < kAxes; ++i) {
+        view.data += map.axes[i].target_start * view.strides[i];
+        view.strides[i] *= map.axes[i].target_step;
+    }
+    return view;
+}
+
 template <class T>
 struct TileProduct {
     TileProduct(const ConvGeometry& geometry, const TileScheme& scheme, const ForwardArguments<T>& arguments)
         : g(geometry),
           backward(false),
-          tiles(geometry, Pass::kForward, scheme),
-          weight_tiles(geometry, scheme, false),
+          tiles(forward_map(geometry, geometry.batch), scheme),
           source(arguments.input),
           target(contiguous_view(arguments.output, geometry.output_extents(), geometry.out_channels)),
           weight(arguments.weight),
@@ -24,13 +33,15 @@ struct TileProduct {
           relu(arguments.relu),
           kept(arguments.kept) {}
 
-    TileProduct(const ConvGeometry& geometry, const TileScheme& scheme, const BackwardInputArguments<T>& arguments)
+    // One phase of the gradient of the input.
+    TileProduct(const ConvGeometry& geometry, const RowMap& phase, const TileScheme& scheme,
+                const BackwardInputArguments<T>& arguments)
         : g(geometry),
           backward(true),
-          tiles(geometry, Pass::kBackwardInput, scheme),
-          weight_tiles(geometry, scheme, true),
+          tiles(phase, scheme),
           source(contiguous_view(arguments.grad_output, geometry.output_extents(), geometry.out_channels)),
-          target(contiguous_view(arguments.grad_input, geometry.input_extents(), geometry.in_channels)),
+          target(
+              targets_of(phase, contiguous_view(arguments.grad_input, geometry.input_extents(), geometry.in_channels))),
           weight(arguments.weight),
           bias(arguments.bias),
           relu(arguments.relu) {}
@@ -38,7 +49,6 @@ struct TileProduct {
     const ConvGeometry& g;
     bool backward;  // the weight is flipped and transposed
     TileGeometry tiles;
-    WeightTiles weight_tiles;
     TensorView<const T> source;
     TensorView<T> target;
     const T* weight;

@@ -135,8 +135,8 @@ struct Call {
         block.height = data_of(scheme.height);
         block.width = data_of(scheme.width);
         block.channels = s.g.in_channels;
-        block.row_step = s.source.strides[1];
-        block.column_step = s.source.strides[2];
+        block.row_step = s.source.strides[1] * s.tiles.axes[1].point_step;
+        block.column_step = s.source.strides[2] * s.tiles.axes[2].point_step;
         block.plane_pitch = plan.source_plane;
         block.pitch = plan.source_pitch;
         for (index_t tap = 0; tap < s.tiles.taps(); ++tap) {
@@ -191,18 +191,19 @@ struct Call {
         const index_t position = plan.depth * s.g.out_channels;  // elements from one kernel position to the next
         const TileScheme& scheme = s.tiles.scheme;
         PixelTile<T>* tiles = workspace.written + worker * std::max(kTogether, plan.channels_per_part);
-        T* target = s.grad_weight + s.weight.first(part.tap) * position + column;
+        T* target = s.grad_weight + s.tiles.kernel_position(part.tap) * position + column;
+        const auto rows = static_cast<int>(s.tiles.kernel_rows(part.tap));
+        const auto tile_columns = static_cast<int>(s.tiles.kernel_columns(part.tap));
         for (index_t i = 0; i < part.count; ++i)
-            tiles[i] = {target + (part.first + i) * s.g.out_channels, 0, static_cast<int>(scheme.height.taps), 0,
-                        static_cast<int>(scheme.width.taps)};
+            tiles[i] = {target + (part.first + i) * s.g.out_channels, 0, rows, 0, tile_columns};
         RestoreBlock<T> block{};
         block.height = result_of(scheme.height, scheme.height.taps);
         block.width = result_of(scheme.width, scheme.width.taps);
         block.tiles = tiles;
         block.count = part.count;
         block.channels = columns;
-        block.row_step = s.weight.row_step * position;
-        block.column_step = s.weight.column_step * position;
+        block.row_step = s.tiles.kernel_row_step() * position;
+        block.column_step = s.tiles.kernel_column_step() * position;
         block.planes = sums;
         block.plane_pitch = plan.sums_plane;
         block.pitch = plan.sums_pitch;

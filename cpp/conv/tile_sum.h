@@ -9,15 +9,13 @@ template <class T>
 struct TileSum {
     TileSum(const ConvGeometry& geometry, const TileScheme& scheme, const BackwardWeightArguments<T>& arguments)
         : g(geometry),
-          tiles(geometry, Pass::kBackwardWeight, scheme),
-          weight(geometry, scheme, false),
+          tiles(forward_map(geometry, geometry.batch), scheme),
           source(arguments.input),
           grad_output(contiguous_view(arguments.grad_output, geometry.output_extents(), geometry.out_channels)),
           grad_weight(arguments.grad_weight) {}
 
     const ConvGeometry& g;
     TileGeometry tiles;
-    WeightTiles weight;
     TensorView<const T> source, grad_output;
     T* grad_weight;
 };

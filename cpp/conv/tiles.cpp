@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
@@ -26,11 +27,6 @@ int initial_limit() {
 }
 
 std::atomic<int> chosen_limit{-1};  // not asked for yet
-
-const TileAxis& along(const TileScheme& scheme, int axis) {
-    static const TileAxis none;
-    return axis == 1 ? scheme.height : axis == 2 ? scheme.width : none;
-}
 
 AxisTransform transform_of(const TileAxis& axis, TransformKind kind, index_t from, index_t to) {
     return axis.transformed() ? AxisTransform{kind, static_cast<int>(from), static_cast<int>(to)} : AxisTransform{};
@@ -61,64 +57,89 @@ int winograd_limit() {
 
 void set_winograd_limit(index_t limit) { chosen_limit = static_cast<int>(checked_limit("winograd", limit)); }
 
-TileAxes tile_axes(const Axis& axis, int limit) {
+TileAxes tile_axes(const AxisMap& map, int limit) {
     TileAxes axes;
-    if (axis.dilation == 1 && axis.kernel == 3)
+    const index_t taps = std::abs(map.tap_step) == 1 ? ceil_div(map.taps, map.source_step) : 0;
+    if (taps == 2) axes.ways[axes.count++] = {4, 2, 5};
+    if (taps == 3)
         for (const index_t results : {6, 4, 2})
             if (results <= limit) axes.ways[axes.count++] = {results, 3, results + 2};
-    if (axis.dilation == 1 && axis.kernel == 5) axes.ways[axes.count++] = {2, 5, 6};
+    if (taps == 5) axes.ways[axes.count++] = {2, 5, 6};
     if (axes.count == 0) axes.count = 1;
     return axes;
 }
 
-bool has_tiles(const ConvGeometry& g) {
-    const auto is_for_tiles = [](const Axis& axis) {
-        return axis.dilation == 1 && (axis.kernel == 3 || axis.kernel == 5);
-    };
-    for (const Axis& axis : g.axes)
-        if (axis.stride != 1) return false;
-    return (is_for_tiles(g.axes[1]) || is_for_tiles(g.axes[2])) && g.input_rows() * g.in_channels > 0 &&
-           g.output_rows() * g.out_channels > 0;
-}
+bool can_transform(const AxisMap& map) { return tile_axes(map, kDefaultLimit).ways[0].transformed(); }
 
-TileGeometry::TileGeometry(const ConvGeometry& g, Pass pass, const TileScheme& with)
-    : scheme(with), batch(g.batch), source(g.input_extents()), target(g.output_extents()) {
-    if (pass == Pass::kBackwardInput) std::swap(source, target);
-    for (int i = 0; i < kAxes; ++i) {
-        const Axis& axis = g.axes[i];
-        const TileAxis& way = along(scheme, i);
-        dilation[i] = axis.dilation;
-        kernel[i] = way.transformed() ? 1 : axis.kernel;
-        start[i] =
-            pass == Pass::kBackwardInput ? axis.pad_before - axis.dilation * (axis.kernel - 1) : -axis.pad_before;
-        tiles[i] = ceil_div(target[i], way.results);
+TilesAlong::TilesAlong(const AxisMap& map, const TileAxis& axis_way)
+    : way(axis_way),
+      source(map.extent),
+      target(map.count),
+      tiles(ceil_div(map.count, way.results)),
+      start(map.source_start),
+      step(way.results * map.source_step),
+      point_step(map.source_step),
+      kernel_start(map.kernel_start),
+      taps(map.taps) {
+    if (!way.transformed()) {
+        joined = taps;
+        joined_step = map.tap_step;
+        kernel_joined = map.kernel_step;
+    } else if (map.tap_step > 0) {
+        joined = std::min(map.source_step, taps);
+        joined_step = 1;
+        kernel_joined = map.kernel_step;
+        kernel_step = taps_step = map.source_step;
+    } else {  // backwards, where there is no step: the last tap comes first
+        start -= taps - 1;
+        kernel_start += (taps - 1) * map.kernel_step;
+        kernel_step = -map.kernel_step;
     }
 }
+
+TileGeometry::TileGeometry(const RowMap& map, const TileScheme& with)
+    : scheme(with),
+      batch(map.batch),
+      axes{TilesAlong(map.axes[0], {}), TilesAlong(map.axes[1], with.height), TilesAlong(map.axes[2], with.width)},
+      kernel_{map.axes[0].kernel, map.axes[1].kernel, map.axes[2].kernel} {}
 
 TileGeometry::Place TileGeometry::place(index_t tile) const {
     Place place;
     for (int i = kAxes - 1; i >= 0; --i) {
-        place.at[i] = tile % tiles[i];
-        tile /= tiles[i];
+        place.at[i] = tile % axes[i].tiles;
+        tile /= axes[i].tiles;
     }
     place.n = tile;
     return place;
 }
 
+TileGeometry::Position TileGeometry::joined(index_t tap) const {
+    return {tap / axes[2].joined / axes[1].joined, tap / axes[2].joined % axes[1].joined, tap % axes[2].joined};
+}
+
+index_t TileGeometry::kernel_position(index_t tap) const {
+    const Position j = joined(tap);
+    index_t position = 0;
+    for (int i = 0; i < kAxes; ++i)
+        position = position * kernel_[i] + axes[i].kernel_start + j[i] * axes[i].kernel_joined;
+    return position;
+}
+
 template <class T>
 void TileGeometry::source_tiles(const TensorView<const T>& view, index_t tap, index_t first, index_t count,
                                 PixelTile<const T>* out) const {
-    const std::array<index_t, kAxes> j{tap / kernel[2] / kernel[1], tap / kernel[2] % kernel[1], tap % kernel[2]};
+    const Position j = joined(tap);
     for (index_t t = 0; t < count; ++t) {
         const Place place = this->place(first + t);
         const T* data = view.data + place.n * view.batch_stride;
         std::array<int, kAxes> from{}, to{};
         for (int i = 0; i < kAxes; ++i) {
-            const TileAxis& way = along(scheme, i);
-            const index_t at = start[i] + place.at[i] * way.results + j[i] * dilation[i];
+            const TilesAlong& axis = axes[i];
+            const index_t at = axis.start + place.at[i] * axis.step + j[i] * axis.joined_step;
             data += at * view.strides[i];
-            from[i] = static_cast<int>(std::clamp<index_t>(-at, 0, way.points));
-            to[i] = static_cast<int>(std::clamp<index_t>(source[i] - at, 0, way.points));
+            from[i] = static_cast<int>(at < 0 ? std::min(ceil_div(-at, axis.point_step), axis.way.points) : 0);
+            to[i] = static_cast<int>(
+                at < axis.source ? std::min(ceil_div(axis.source - at, axis.point_step), axis.way.points) : 0);
         }
         if (from[0] >= to[0]) from[2] = to[2] = 0;  // a plane in the padding
         out[t] = {data, from[1], to[1], from[2], to[2]};
@@ -133,35 +154,13 @@ void TileGeometry::target_tiles(const TensorView<Value>& view, index_t first, in
         Value* data = view.data + place.n * view.batch_stride;
         std::array<int, kAxes> to{};
         for (int i = 0; i < kAxes; ++i) {
-            const index_t at = place.at[i] * along(scheme, i).results;
+            const TilesAlong& axis = axes[i];
+            const index_t at = place.at[i] * axis.way.results;
             data += at * view.strides[i];
-            to[i] = static_cast<int>(std::min(along(scheme, i).results, target[i] - at));
+            to[i] = static_cast<int>(std::min(axis.way.results, axis.target - at));
         }
         out[t] = {data, 0, to[1], 0, to[2]};
     }
-}
-
-WeightTiles::WeightTiles(const ConvGeometry& g, const TileScheme& scheme, bool flipped) : flipped_(flipped) {
-    index_t stride = 1;
-    for (int i = kAxes - 1; i >= 0; --i) {
-        kernel_[i] = g.axes[i].kernel;
-        joined_[i] = along(scheme, i).transformed() ? 1 : kernel_[i];
-        strides_[i] = stride;
-        stride *= kernel_[i];
-    }
-    const index_t sign = flipped ? -1 : 1;
-    row_step = joined_[1] == kernel_[1] ? 0 : sign * strides_[1];
-    column_step = joined_[2] == kernel_[2] ? 0 : sign * strides_[2];
-}
-
-index_t WeightTiles::first(index_t tap) const {
-    const std::array<index_t, kAxes> j{tap / joined_[2] / joined_[1], tap / joined_[2] % joined_[1], tap % joined_[2]};
-    index_t position = 0;
-    for (int i = 0; i < kAxes; ++i) {
-        const index_t at = joined_[i] == 1 && kernel_[i] > 1 ? 0 : j[i];
-        position += (flipped_ ? kernel_[i] - 1 - at : at) * strides_[i];
-    }
-    return position;
 }
 
 template void TileGeometry::source_tiles(const TensorView<const float>&, index_t, index_t, index_t,

@@ -1,15 +1,20 @@
 // A convolution cut into tiles for Winograd's algorithm: which axes are transformed and how, and where the tiles lie.
 //
-// Of height and width, an axis is transformed if its kernel has three or five taps, without dilation; the taps of the
-// others, depth always among them, join the reduction. A tile of the source has `points` pixels along a transformed
+// Of height and width, an axis is transformed if its outputs meet two, three or five neighbouring pixels; the taps of
+// the others, depth always among them, join the reduction. A tile of the source has `points` pixels along a transformed
 // axis and gives `results` pixels of the target. For the gradient of the weight, the target's pixels are given, and the
 // results of the transform are the taps.
+//
+// At a stride s, pixels that are equal modulo s form a phase (core/row_map.h). An output meets neighbours in each phase
+// of the input: forwards, a convolution is one without a stride over the phases, which join the reduction, with a
+// kernel of ceil(taps / s) in each. Backwards, each phase of the input is a target of its own, and meets neighbours.
 #pragma once
 
 #include <array>
 
 #include "conv/algorithm.h"
 #include "core/arithmetic.h"
+#include "core/row_map.h"
 #include "kernels/table.h"
 
 namespace fastconv {
@@ -25,6 +30,7 @@ struct TileScheme {
     TileAxis height, width;
 
     index_t planes() const { return height.points * width.points; }
+    index_t taps() const { return height.taps * width.taps; }
 };
 
 // What a tile of the source, a "kernel" of so many values and the sums of products are multiplied with along an axis.
@@ -44,35 +50,63 @@ int winograd_limit();
 // Throws std::invalid_argument unless it is one of 0, 2, 4, 6.
 void set_winograd_limit(index_t limit);
 
-// The source and target of a pass as it slides: those of the forward pass, or, for the gradient of the input, of the
-// convolution of the output's gradient with the flipped weight.
+// The tiles along one axis.
+struct TilesAlong {
+    TileAxis way;
+    index_t source = 1, target = 1;               // extents
+    index_t tiles = 1;                            // cover the target
+    index_t start = 0, step = 1;                  // the first point of tile t is at position start + t * step
+    index_t point_step = 1;                       // positions from a point to the next
+    index_t joined = 1, joined_step = 0;          // taps, or phases, of the reduction; positions from one to the next
+    index_t kernel_start = 0, kernel_joined = 0;  // of joined tap j, tap i of the tile of the kernel is the kernel's
+    index_t kernel_step = 0;                      // position kernel_start + j * kernel_joined + i * kernel_step,
+    index_t taps = 1;                             // if j + i * taps_step < taps
+    index_t taps_step = 1;
+
+    TilesAlong(const AxisMap& map, const TileAxis& way);
+
+    index_t kernel_taps(index_t j) const { return way.transformed() ? ceil_div(taps - j, taps_step) : 1; }
+};
+
+// Where the tiles of a map's source and target lie, and those of the kernel.
 struct TileGeometry {
-    TileGeometry(const ConvGeometry& g, Pass pass, const TileScheme& scheme);
+    TileGeometry(const RowMap& map, const TileScheme& scheme);
 
     TileScheme scheme;
     index_t batch;
-    std::array<index_t, kAxes> source, target;  // extents
-    std::array<index_t, kAxes> start;           // of target pixel 0's window in the source, negative in the padding
-    std::array<index_t, kAxes> dilation;
-    std::array<index_t, kAxes> kernel;  // taps that join the reduction; 1 along transformed axes
-    std::array<index_t, kAxes> tiles;   // along each axis
+    std::array<TilesAlong, kAxes> axes;
 
-    index_t count() const { return batch * tiles[0] * tiles[1] * tiles[2]; }
-    index_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
+    index_t count() const { return batch * axes[0].tiles * axes[1].tiles * axes[2].tiles; }
+    index_t taps() const { return axes[0].joined * axes[1].joined * axes[2].joined; }
+    bool has_phases() const { return axes[1].point_step > 1 || axes[2].point_step > 1; }
+    index_t targets() const { return batch * axes[0].target * axes[1].target * axes[2].target; }
 
-    // The tiles [first, first + count) of the source under a tap, and of the target.
+    // The tiles [first, first + count) of the source under a tap, and of the target, as a view of the map's targets.
     template <class T>
     void source_tiles(const TensorView<const T>& view, index_t tap, index_t first, index_t count,
                       PixelTile<const T>* out) const;
     template <class Value>
     void target_tiles(const TensorView<Value>& view, index_t first, index_t count, PixelTile<Value>* out) const;
 
+    // The tile of the kernel that belongs to a tap: as many rows and columns of it exist.
+    index_t kernel_rows(index_t tap) const { return axes[1].kernel_taps(joined(tap)[1]); }
+    index_t kernel_columns(index_t tap) const { return axes[2].kernel_taps(joined(tap)[2]); }
+    // The position in the kernel of its row 0 and column 0; and from there, so many positions to the neighbours.
+    index_t kernel_position(index_t tap) const;
+    index_t kernel_row_step() const { return axes[1].kernel_step * kernel_[2]; }
+    index_t kernel_column_step() const { return axes[2].kernel_step; }
+
   private:
+    using Position = std::array<index_t, kAxes>;
+
     struct Place {
         index_t n;
-        std::array<index_t, kAxes> at;  // tile positions
+        Position at;  // tile positions
     };
     Place place(index_t tile) const;
+    Position joined(index_t tap) const;
+
+    Position kernel_;  // extents
 };
 
 // The ways to transform an axis within the limit, the largest tile first; only "not at all" where there is no other.
@@ -83,23 +117,9 @@ struct TileAxes {
     const TileAxis* begin() const { return ways.data(); }
     const TileAxis* end() const { return ways.data() + count; }
 };
-TileAxes tile_axes(const Axis& axis, int limit);
+TileAxes tile_axes(const AxisMap& map, int limit);
 
-// Whether there is a scheme that transforms an axis.
-bool has_tiles(const ConvGeometry& g);
-
-// The weight's side: how its taps lie in tiles of the scheme, (tap of the reduction) by tap.
-struct WeightTiles {
-    WeightTiles(const ConvGeometry& g, const TileScheme& scheme, bool flipped);
-
-    // The element at row 0 and column 0 of a tap's tile, counted in kernel positions, and the steps along it.
-    index_t first(index_t tap) const;
-
-    index_t row_step, column_step;  // kernel positions
-
-  private:
-    std::array<index_t, kAxes> kernel_, joined_, strides_;
-    bool flipped_;
-};
+// Whether there is one that transforms it.
+bool can_transform(const AxisMap& map);
 
 }  // namespace fastconv

@@ -10,6 +10,9 @@
 // takes 144. In the gradient of the weight the roles are exchanged: its "kernel" is a tile of grad_output, and its
 // results are the taps; sums over tiles stay transformed, so that there is one way back in the end.
 //
+// A stride leaves convolutions without one, in the phases of the input (conv/tiles.h): forwards and for the weight
+// these join the reduction, backwards each is a product of its own.
+//
 // Rounding: relative to the largest values of a tile, not to each result's own; what isn't finite spreads over a tile.
 #include <algorithm>
 #include <limits>
@@ -17,6 +20,7 @@
 #include <vector>
 
 #include "conv/algorithm.h"
+#include "conv/direct.h"
 #include "conv/tile_product.h"
 #include "conv/tile_sum.h"
 
@@ -25,19 +29,19 @@ namespace {
 
 // What things cost, in multiply-adds of the matrix product, by profiles of VGG-16 and ResNet on a Zen 4 with AVX-512: a
 // value that is transformed or restored, because it goes through memory (more, where the transform along a line makes
-// little of it); a sum that is loaded and stored between pieces of the reduction; each point of the weight, and each of
-// its values, which has to be read, from memory where there are many. Other algorithms reach
-// nine tenths of the peak, less with few channels in a group, and pack the weight. bench/choose_winograd.py compares
-// the choice with measurements.
-constexpr double kTransform = 20, kTransformGradient = 30, kSums = 12, kPoint = 5;
+// little of it); several phases of the input, which leave few tiles in the cache; a sum that is loaded and stored
+// between pieces of the reduction; each point of the weight, and each of its values, which has to be read, from memory
+// where there are many. Other algorithms reach nine tenths of the peak, less with few channels in a group, and pack the
+// weight. bench/choose_winograd.py compares the choice with measurements.
+constexpr double kTransform = 20, kTransformGradient = 30, kSums = 12, kPoint = 5, kPhases = 1.3;
 constexpr double kReadLarge = 28, kReadSmall = 12, kPackLarge = 12, kPackSmall = 4;
 constexpr index_t kFewestChannels = 16;         // take as long as fewer
 constexpr double kFewestTiles = 8;              // likewise
 constexpr index_t kLarge = index_t{128} << 10;  // values of a weight
 constexpr double kMostWorkspace = 512 << 20;    // bytes of the transformed weight
 
-double cost(const ConvGeometry& g, Pass pass, const TileScheme& scheme) {
-    const TileGeometry tiles(g, pass, scheme);
+double cost(const ConvGeometry& g, Pass pass, const RowMap& map, const TileScheme& scheme) {
+    const TileGeometry tiles(map, scheme);
     const auto planes = static_cast<double>(scheme.planes()),
                count = std::max(static_cast<double>(tiles.count()), kFewestTiles);
     const auto taps = static_cast<double>(tiles.taps());
@@ -50,44 +54,72 @@ double cost(const ConvGeometry& g, Pass pass, const TileScheme& scheme) {
     const double sums = gradient ? weight * count / 32 : count * target;
     const double transform = gradient && line ? kTransformGradient : kTransform;
     const bool large = gradient || g.weight_size() > kLarge;
-    const double read = static_cast<double>(g.weight_size()) * (large ? kReadLarge : kReadSmall);
-    return planes * (count * weight + kSums * sums + transform * count * (taps * source + target) + kPoint * weight) +
+    const double read = static_cast<double>(g.weight_size()) * (large ? kReadLarge : kReadSmall) *
+                        static_cast<double>(map.taps()) / static_cast<double>(g.taps());
+    const bool phases = pass == Pass::kForward && tiles.has_phases();
+    return planes * (phases ? kPhases : 1) *
+               (count * weight + kSums * sums + transform * count * (taps * source + target) + kPoint * weight) +
            read;
 }
 
-double direct_cost(const ConvGeometry& g) {
+// Of a pass, or of one phase of the gradient of the input.
+double direct_cost(const ConvGeometry& g, const RowMap& map) {
     const double share = g.group_inputs() <= 16 ? 0.7 : g.group_inputs() <= 32 ? 0.8 : 0.9;  // of the peak
-    return g.operations() / 2 / share +
-           static_cast<double>(g.weight_size()) * (g.weight_size() > kLarge ? kPackLarge : kPackSmall);
+    const double products = static_cast<double>(map.rows()) * static_cast<double>(map.taps()) *
+                            static_cast<double>(g.group_inputs()) * static_cast<double>(g.out_channels);
+    const double weight = static_cast<double>(g.weight_size() / g.taps() * map.taps());
+    return products / share + weight * (g.weight_size() > kLarge ? kPackLarge : kPackSmall);
 }
 
 struct Best {
     TileScheme scheme;
-    double cost;
+    double cost = std::numeric_limits<double>::infinity();
 };
 
-Best best_scheme(const ConvGeometry& g, Pass pass) {
+// Among those that transform an axis; none in a phase that has no such axis.
+Best best_scheme(const ConvGeometry& g, Pass pass, const RowMap& map) {
     int limit = winograd_limit();
     if (limit == 0 || (limit > 4 && pass == Pass::kBackwardWeight)) limit = 4;
-    Best best{{}, std::numeric_limits<double>::infinity()};
-    for (const TileAxis& height : tile_axes(g.axes[1], limit)) {
-        for (const TileAxis& width : tile_axes(g.axes[2], limit)) {
+    Best best;
+    for (const TileAxis& height : tile_axes(map.axes[1], limit)) {
+        for (const TileAxis& width : tile_axes(map.axes[2], limit)) {
             const TileScheme scheme{height, width};
-            const double found = cost(g, pass, scheme);
+            if (scheme.planes() == 1) continue;
+            const double found = cost(g, pass, map, scheme);
             if (found < best.cost) best = {scheme, found};
         }
     }
     return best;
 }
 
+Best best_scheme(const ConvGeometry& g, Pass pass) { return best_scheme(g, pass, forward_map(g, g.batch)); }
+
 template <class T>
 void forward(const ConvGeometry& g, const ForwardArguments<T>& arguments) {
     multiply(TileProduct<T>(g, best_scheme(g, Pass::kForward).scheme, arguments));
 }
 
+// Calls tiles(phase, scheme) or direct(phase) for each phase of the input. Those with the most taps take tiles; others,
+// which have fewer where the stride doesn't divide the kernel, only where that costs less.
+template <class Tiles, class Direct>
+void for_each_phase(const ConvGeometry& g, const Tiles& tiles, const Direct& direct) {
+    const index_t most_taps = best_scheme(g, Pass::kForward).scheme.taps();
+    for_each_backward_map(g, g.batch, [&](const RowMap& phase) {
+        const Best best = best_scheme(g, Pass::kBackwardInput, phase);
+        const bool meets_something = phase.taps() > 0;
+        if (meets_something && (best.scheme.taps() == most_taps || best.cost < direct_cost(g, phase))) {
+            tiles(phase, best);
+        } else {
+            direct(phase);
+        }
+    });
+}
+
 template <class T>
 void backward_input(const ConvGeometry& g, const BackwardInputArguments<T>& arguments) {
-    multiply(TileProduct<T>(g, best_scheme(g, Pass::kBackwardInput).scheme, arguments));
+    for_each_phase(g, [&](const RowMap& phase, const Best& best) {
+        multiply(TileProduct<T>(g, phase, best.scheme, arguments));
+    }, [&](const RowMap& phase) { multiply_phase(g, arguments, phase); });
 }
 
 template <class T>
@@ -99,48 +131,80 @@ template <class T>
 std::size_t workspace(const ConvGeometry& g, Pass pass) {
     const TensorView<const T> input = contiguous_view<const T>(nullptr, g.input_extents(), g.in_channels);
     const TileScheme scheme = best_scheme(g, pass).scheme;
-    switch (pass) {
-        case Pass::kForward:
-            return workspace_bytes(
-                TileProduct<T>(g, scheme, ForwardArguments<T>{input, nullptr, nullptr, false, nullptr}));
-        case Pass::kBackwardInput:
-            return workspace_bytes(TileProduct<T>(g, scheme, BackwardInputArguments<T>{nullptr, nullptr, nullptr}));
-        case Pass::kBackwardWeight:
-            return workspace_bytes(TileSum<T>(g, scheme, BackwardWeightArguments<T>{nullptr, input, nullptr}));
-    }
-    return 0;
+    if (pass == Pass::kForward)
+        return workspace_bytes(TileProduct<T>(g, scheme, ForwardArguments<T>{input, nullptr, nullptr, false, nullptr}));
+    if (pass == Pass::kBackwardWeight)
+        return workspace_bytes(TileSum<T>(g, scheme, BackwardWeightArguments<T>{nullptr, input, nullptr}));
+    const BackwardInputArguments<T> none{nullptr, nullptr, nullptr};
+    std::size_t largest = 0;
+    for_each_phase(g, [&](const RowMap& phase, const Best& best) {
+        largest = std::max(largest, workspace_bytes(TileProduct<T>(g, phase, best.scheme, none)));
+    }, [&](const RowMap& phase) { largest = std::max(largest, phase_workspace<T>(g, phase)); });
+    return largest;
 }
 
-bool supports(const ConvGeometry& g, Pass) { return has_tiles(g); }
+bool supports(const ConvGeometry& g, Pass) {
+    if (g.input_rows() * g.in_channels == 0 || g.output_rows() * g.out_channels == 0) return false;
+    return can_transform(forward_map(g.axes[1])) || can_transform(forward_map(g.axes[2]));
+}
 
-std::string name_of(const TileScheme& scheme) {
+std::string name_of(const TileScheme& scheme, bool phases) {
     const TileAxis &h = scheme.height, &w = scheme.width;
     const auto both = [](index_t a, index_t b) { return std::to_string(a) + "x" + std::to_string(b); };
     const std::string results = both(h.results, w.results), taps = both(h.taps, w.taps);
-    return "F(" + results + ", " + taps + "): " + std::to_string(scheme.planes()) + " multiplications instead of " +
-           std::to_string(h.results * w.results * h.taps * w.taps);
+    return "F(" + results + ", " + taps + ")" + (phases ? " in each phase of the stride" : "") + ": " +
+           std::to_string(scheme.planes()) + " multiplications instead of " +
+           std::to_string(h.results * w.results * scheme.taps());
 }
 
 // Every reason there is, made once: a call takes no time for it.
-const char* reason_for(const TileScheme& scheme) {
-    constexpr int ways = 5;
-    static const TileAxis axes[ways]{{}, {2, 3, 4}, {4, 3, 6}, {6, 3, 8}, {2, 5, 6}};
+const char* reason_for(const TileScheme& scheme, bool phases) {
+    constexpr std::size_t ways = 6;
+    static const TileAxis axes[ways]{{}, {2, 3, 4}, {4, 3, 6}, {6, 3, 8}, {2, 5, 6}, {4, 2, 5}};
     static const std::vector<std::string> reasons = [] {
         std::vector<std::string> made;
-        for (const TileAxis& height : axes)
-            for (const TileAxis& width : axes) made.push_back(name_of({height, width}));
+        for (const bool several : {false, true})
+            for (const TileAxis& height : axes)
+                for (const TileAxis& width : axes) made.push_back(name_of({height, width}, several));
         return made;
     }();
-    const auto number = [](const TileAxis& axis) { return axis.taps == 5 ? 4 : static_cast<int>(axis.results / 2); };
-    return reasons[static_cast<std::size_t>(number(scheme.height) * ways + number(scheme.width))].c_str();
+    const auto number = [](const TileAxis& axis) {
+        return static_cast<std::size_t>(axis.taps == 5 ? 4 : axis.taps == 2 ? 5 : axis.results / 2);
+    };
+    return reasons[((phases ? ways : 0) + number(scheme.height)) * ways + number(scheme.width)].c_str();
+}
+
+struct Costs {
+    double tiles = 0, direct = 0;
+    TileScheme scheme;  // of the phase with the most products
+};
+
+Costs costs_of(const ConvGeometry& g, Pass pass) {
+    if (pass != Pass::kBackwardInput) {
+        const RowMap map = forward_map(g, g.batch);
+        const Best best = best_scheme(g, pass, map);
+        return {best.cost, direct_cost(g, map), best.scheme};
+    }
+    Costs costs;
+    for_each_phase(g, [&](const RowMap& phase, const Best& best) {
+        costs.tiles += best.cost;
+        costs.direct += direct_cost(g, phase);
+        if (best.scheme.taps() > costs.scheme.taps()) costs.scheme = best.scheme;
+    }, [&](const RowMap& phase) {
+        costs.tiles += direct_cost(g, phase);
+        costs.direct += direct_cost(g, phase);
+    });
+    return costs;
 }
 
 const char* prefers(const ConvGeometry& g, Pass pass) {
     if (winograd_limit() == 0) return nullptr;
-    const Best best = best_scheme(g, pass);
-    const double weight = static_cast<double>(g.weight_size() / g.taps() * best.scheme.planes()) * 8;
-    if (best.cost > direct_cost(g) || weight > kMostWorkspace) return nullptr;
-    return reason_for(best.scheme);
+    const Costs costs = costs_of(g, pass);
+    const double weight = static_cast<double>(g.weight_size() / costs.scheme.taps() * costs.scheme.planes()) * 8;
+    if (costs.tiles > costs.direct || weight > kMostWorkspace) return nullptr;
+    bool phases = false;
+    for (const Axis& axis : g.axes) phases |= axis.stride > 1;
+    return reason_for(costs.scheme, phases);
 }
 
 }  // namespace

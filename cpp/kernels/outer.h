@@ -71,8 +71,7 @@ template <class T, int Rows, int Vectors>
 FASTCONV_INLINE void outer_lines_tile(int rows, const OuterBlock<T>& block, index_t value, index_t column,
                                       const T* panel, index_t panel_step) {
     if constexpr (Rows > 0) {
-        if (rows != Rows)
-            return outer_lines_tile<T, Rows - 1, Vectors>(rows, block, value, column, panel, panel_step);
+        if (rows != Rows) return outer_lines_tile<T, Rows - 1, Vectors>(rows, block, value, column, panel, panel_step);
         if (block.columns - column >= Vectors * kLanes<T>) {
             outer_lines_tile<T, Rows, Vectors, true>(block, value, column, panel, panel_step);
         } else {

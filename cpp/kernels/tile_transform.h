@@ -27,12 +27,16 @@ struct Constants {
     }
     static constexpr Matrix matrix = make();
 
-    // Row i + 1 is row i with every second coefficient negated.
-    static constexpr bool pairs_rows(int i) {
-        if (kind == TransformKind::kResult || i + 1 >= to || to == 1) return false;
-        for (int j = 0; j < from; ++j)
-            if (!(matrix.at[i + 1][j] == matrix.at[i][j] * Rational{j % 2 == 0 ? 1 : -1, 1})) return false;
-        return true;
+    // 1 where row i + 1 is row i with its odd coefficients negated, -1 where it is that with the even ones, else 0.
+    static constexpr int pairs_rows(int i) {
+        if (kind == TransformKind::kResult || i + 1 >= to || to == 1) return 0;
+        for (int sign = 1; sign >= -1; sign -= 2) {
+            bool pairs = true;
+            for (int j = 0; j < from; ++j)
+                pairs &= matrix.at[i + 1][j] == matrix.at[i][j] * Rational{j % 2 == 0 ? sign : -sign, 1};
+            if (pairs) return sign;
+        }
+        return 0;
     }
 
     // Column j + 1 is column j with every second coefficient negated.
@@ -93,10 +97,10 @@ FASTCONV_INLINE Vec<T> row_times(const Vec<T>* x) {
 template <class M, int i, class T>
 FASTCONV_INLINE void multiply_from_row(const Vec<T>* x, Vec<T>* y) {
     if constexpr (i < M::rows) {
-        if constexpr (M::pairs_rows(i)) {
+        if constexpr (M::pairs_rows(i) != 0) {
             const Vec<T> even = row_times<M, i, 0, 2, T>(x), odd = row_times<M, i, 1, 2, T>(x);
             y[i] = even + odd;
-            y[i + 1] = even - odd;
+            y[i + 1] = M::pairs_rows(i) > 0 ? even - odd : odd - even;
             multiply_from_row<M, i + 2, T>(x, y);
         } else {
             y[i] = row_times<M, i, 0, 1, T>(x);
@@ -147,6 +151,11 @@ FASTCONV_INLINE void with_constants(const AxisTransform& transform, const Visit&
     if (wanted == key(Kind::kKernel, 2, 6)) return visit.template operator()<Constants<Kind::kKernel, 2, 6>>();
     if (wanted == key(Kind::kResult, 6, 2)) return visit.template operator()<Constants<Kind::kResult, 6, 2>>();
     if (wanted == key(Kind::kResult, 6, 5)) return visit.template operator()<Constants<Kind::kResult, 6, 5>>();
+    if (wanted == key(Kind::kData, 5, 5)) return visit.template operator()<Constants<Kind::kData, 5, 5>>();
+    if (wanted == key(Kind::kKernel, 2, 5)) return visit.template operator()<Constants<Kind::kKernel, 2, 5>>();
+    if (wanted == key(Kind::kResult, 5, 4)) return visit.template operator()<Constants<Kind::kResult, 5, 4>>();
+    if (wanted == key(Kind::kKernel, 4, 5)) return visit.template operator()<Constants<Kind::kKernel, 4, 5>>();
+    if (wanted == key(Kind::kResult, 5, 2)) return visit.template operator()<Constants<Kind::kResult, 5, 2>>();
     if (wanted == key(Kind::kData, 8, 8)) return visit.template operator()<Constants<Kind::kData, 8, 8>>();
     if (wanted == key(Kind::kKernel, 3, 8)) return visit.template operator()<Constants<Kind::kKernel, 3, 8>>();
     if (wanted == key(Kind::kResult, 8, 6)) return visit.template operator()<Constants<Kind::kResult, 8, 6>>();

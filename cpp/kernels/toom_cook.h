@@ -51,12 +51,14 @@ struct Matrix {
 
 // The finite points. Small numbers and their inverses keep powers, and with them rounding errors, small (Barabasz,
 // Anderson, Soodhalter and Gregg, "Error analysis and improving the accuracy of Winograd convolution", 2020): of the
-// points tried for n = 6, +-3/4 and +-3/2 leave half the error of +-1 and +-2.
+// points tried for n = 6, +-3/4 and +-3/2 leave half the error of +-1 and +-2; for n = 5, +-1/2 and +-3/2 half that of
+// 0, +-1 and 2.
 constexpr Rational point(int points, int index) {
     const Rational of_four[]{{0, 1}, {1, 1}, {-1, 1}};
+    const Rational of_five[]{{1, 2}, {-1, 2}, {3, 2}, {-3, 2}};
     const Rational of_six[]{{0, 1}, {3, 4}, {-3, 4}, {3, 2}, {-3, 2}};
     const Rational of_eight[]{{0, 1}, {1, 2}, {-1, 2}, {1, 1}, {-1, 1}, {2, 1}, {-2, 1}};
-    return points == 4 ? of_four[index] : points == 6 ? of_six[index] : of_eight[index];
+    return points == 4 ? of_four[index] : points == 5 ? of_five[index] : points == 6 ? of_six[index] : of_eight[index];
 }
 
 constexpr Rational power(Rational base, int exponent) {

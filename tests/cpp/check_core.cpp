@@ -39,11 +39,14 @@ constexpr bool is_correlation(int results, int taps) {
 }
 
 static_assert(is_correlation(2, 3) && is_correlation(4, 3) && is_correlation(6, 3) && is_correlation(2, 5));
+static_assert(is_correlation(4, 2));
 static_assert(is_correlation(3, 2) && is_correlation(3, 4) && is_correlation(5, 2));  // gradients of the weight
+static_assert(is_correlation(2, 4));
 
 const Case kCases[] = {
     {"3x3", {2, 9, 11, 5}, {3, 3, 5, 7}, 1, 1, 1, 1, 1},
     {"whole and cut tiles", {1, 18, 13, 20}, {3, 3, 10, 18}, 1, 1, 1, 2, 2},
+    {"phases of a stride", {2, 19, 22, 17}, {4, 5, 17, 18}, 2, 1, 1, 2, 1},
     {"strided", {1, 13, 12, 17}, {3, 4, 17, 33}, 2, 1, 1, 2, 1},
     {"stride and dilation share a factor", {2, 15, 9, 3}, {3, 2, 3, 4}, 2, 2, 3, 0, 1},
     {"stride larger than kernel", {1, 11, 11, 2}, {2, 1, 2, 3}, 3, 1, 0, 0, 1},

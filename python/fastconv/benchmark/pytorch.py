@@ -23,7 +23,7 @@ class PyTorch:
     """PyTorch, if it is installed."""
 
     packages: tuple[str, ...] = ("torch",)
-    pause = 0.5e-3
+    pause = 8e-3  # its OpenMP spins for some milliseconds
 
     def __init__(self, threads: int) -> None:
         self._torch: Any = importlib.import_module("torch")
