@@ -180,7 +180,7 @@ struct Sum {
 
     // One tap's share of the part: some channels of the source against all columns of the part.
     void add_tap(const Part& part, index_t tap, const T* const* sources, index_t rows, const T* panels, T* packed,
-                 const Sums& sums) const {
+                 bool fresh, const Sums& sums) const {
         const index_t first = std::max(part.first_result - tap * product.depth, index_t{0});
         const index_t last = std::min(part.last_result - tap * product.depth, product.depth);
         const index_t step = plan.packs ? kPackedChannels : last - first;
@@ -204,7 +204,7 @@ struct Sum {
                                     0,
                                     nullptr,
                                     0,
-                                    false,
+                                    fresh,
                                     false};
                 if (plan.packs) {
                     if (segment.group != group) kernels.pack_channels(block, packed);
@@ -254,7 +254,8 @@ struct Sum {
         const index_t first_tap = part.first_result / product.depth;
         const index_t last_tap = ceil_div(part.last_result, product.depth);
 
-        clear(part, sums);
+        const bool clears = plan.narrow || plan.lines || part.first_row == part.last_row;
+        if (clears) clear(part, sums);
         for (index_t row = part.first_row; row < part.last_row; row += plan.rows_per_block) {
             const index_t rows = std::min(plan.rows_per_block, part.last_row - row);
             if (plan.lines) {
@@ -266,7 +267,8 @@ struct Sum {
                 const index_t taps = std::min(kTaps, last_tap - tap);
                 product.source.gather(row, rows, tap, taps, workspace.zeros, copies, sources);
                 for (index_t t = 0; t < taps; ++t)
-                    add_tap(part, tap + t, sources + t * rows, rows, panels, packed, sums);
+                    add_tap(part, tap + t, sources + t * rows, rows, panels, packed, !clears && row == part.first_row,
+                            sums);
             }
         }
     }
