@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fastconv import nn, optim
+from problems import assert_close
 from test_nn import central_differences
 
 F64 = np.dtype("float64")
@@ -97,9 +98,32 @@ def test_stochastic_depth_drops_whole_samples_and_keeps_the_mean():
     assert layer.eval()(input) is input
 
 
+@pytest.mark.parametrize("activation", [None, "relu", "silu"])
+@pytest.mark.parametrize("mode", ["train", "eval"])
+@pytest.mark.parametrize("shortcut", [None, "conv"])
+def test_a_sum_made_by_the_last_normalization_is_that_of_two_passes(activation, mode, shortcut):
+    """A layer behind the normalization that does nothing keeps the block from adding on the way."""
+
+    def block(*last):
+        body = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1, seed=0), nn.BatchNorm(3), *last)
+        straight = None if shortcut is None else nn.Conv2d(3, 3, 1, seed=1)
+        return getattr(nn.Residual(body, straight, activation), mode)()
+
+    rng = np.random.default_rng(0)
+    input, gradient = rng.standard_normal((2, 2, 5, 4, 3)).astype(np.float32)
+    one, other = block(), block(nn.StochasticDepth(0.0))
+    assert_close(one(input), other(input), 1e-6)
+    if mode == "train":
+        assert_close(one.backward(gradient), other.backward(gradient), 1e-6)
+        for name, expected in other.gradients.items():
+            assert_close(one.gradients[name], expected, 1e-6, name)
+
+
 @pytest.mark.parametrize(("call", "message"), [
     (lambda: nn.Residual(nn.ReLU(), activation="swoosh"), "Residual: activation is 'swoosh'"),
     (lambda: nn.Residual(nn.Linear(2, 3))(np.ones((1, 2), np.float32)),
+     r"Residual: body gives \(1, 3\) and shortcut \(1, 2\), expected the same"),
+    (lambda: nn.Residual(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm(3)))(np.ones((1, 2), np.float32)),
      r"Residual: body gives \(1, 3\) and shortcut \(1, 2\), expected the same"),
     (lambda: nn.StochasticDepth(1.0), "StochasticDepth: rate is 1.0, expected 0 <= rate < 1"),
     (lambda: nn.SqueezeExcitation(4, 2, activation="swoosh"), "Linear: activation is 'swoosh'"),

@@ -72,14 +72,19 @@ py::tuple channel_statistics(const std::string& operation, const py::array& inpu
 
 py::array forward(const std::string& operation, const py::array& input, index_t groups, const Doubles& mean,
                   const Doubles& inverse_std, const std::optional<py::array>& scale,
-                  const std::optional<py::array>& bias, const std::optional<std::string>& activation,
-                  const py::object& out) {
+                  const std::optional<py::array>& bias, const std::optional<py::array>& addend,
+                  const std::optional<std::string>& activation, const py::object& out) {
     return dispatch(operation, "input", input, [&](auto type) -> py::array {
         using T = decltype(type);
         const ChannelGeometry geometry = make_geometry(operation, input, groups);
         const Contiguous<T> source(operation, "input", input);
         const auto factor = parameter<T>(operation, "scale", scale, geometry.channels);
         const auto offset = parameter<T>(operation, "bias", bias, geometry.channels);
+        Contiguous<T> added;
+        if (addend) {
+            check_shape(operation, "addend", *addend, shape_of(input));
+            added = Contiguous<T>(operation, "addend", *addend);
+        }
         const ActivationKind kind = parse_activation(operation, activation);
         const Statistics statistics = check_statistics(operation, geometry, mean, inverse_std);
         auto output = output_array<T>(
@@ -87,7 +92,8 @@ py::array forward(const std::string& operation, const py::array& input, index_t 
             {input, scale ? py::handle(*scale) : py::handle(Py_None), bias ? py::handle(*bias) : py::handle(Py_None)});
         T* target = output.mutable_data();
         const py::gil_scoped_release nogil;
-        channel_norm_forward<T>(geometry, source.data(), statistics, {factor.data(), offset.data()}, kind, target);
+        channel_norm_forward<T>(geometry, source.data(), statistics, {factor.data(), offset.data()}, added.data(), kind,
+                                target);
         return output;
     });
 }
@@ -210,7 +216,7 @@ void register_norm(py::module_& module) {
                py::arg("groups"));
     module.def("channel_norm_forward", &forward, py::arg("operation"), py::arg("input").noconvert(), py::arg("groups"),
                py::arg("mean"), py::arg("inverse_std"), py::arg("scale").noconvert(), py::arg("bias").noconvert(),
-               py::arg("activation"), py::arg("out"));
+               py::arg("addend").noconvert(), py::arg("activation"), py::arg("out"));
     module.def("channel_norm_backward", &backward, py::arg("operation"), py::arg("grad_output").noconvert(),
                py::arg("input").noconvert(), py::arg("output").noconvert(), py::arg("groups"), py::arg("mean"),
                py::arg("inverse_std"), py::arg("scale").noconvert(), py::arg("constant_statistics"),

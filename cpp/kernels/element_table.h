@@ -14,11 +14,12 @@ struct Rows {
     index_t count, channels;
 };
 
-// target[r][c] = act((source[r][c] - centers[c]) * factors[c] + offsets[c])
+// target[r][c] = act((source[r][c] - centers[c]) * factors[c] + offsets[c] + addend[r][c])
 template <class T>
 struct ScaledRows {
     Rows<T> source;
     const T *centers, *factors, *offsets;
+    const T* addend;  // or null
     bool relu;
     T* target;
 };

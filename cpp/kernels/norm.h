@@ -77,10 +77,12 @@ void scale_rows(const ScaledRows<T>& block) noexcept {
     for (index_t row = 0; row < block.source.count; ++row) {
         const T* source = block.source.data + row * channels;
         T* target = block.target + row * channels;
+        const T* addend = block.addend + (block.addend == nullptr ? 0 : row * channels);
         for_each_vector<T>(channels, [&](index_t c, index_t lanes) __attribute__((always_inline)) {
-            const Vec<T> value = (load_part(source + c, lanes) - load_part(block.centers + c, lanes)) *
-                                     load_part(block.factors + c, lanes) +
-                                 load_part(block.offsets + c, lanes);
+            Vec<T> value = (load_part(source + c, lanes) - load_part(block.centers + c, lanes)) *
+                               load_part(block.factors + c, lanes) +
+                           load_part(block.offsets + c, lanes);
+            if (addend != nullptr) value += load_part(addend + c, lanes);
             store_part<T>(target + c, lanes, block.relu ? relu<T>(value) : value);
         });
     }

@@ -70,7 +70,7 @@ void add_samples(const ChannelGeometry& g, const std::vector<double>& values, T*
 
 template <class T>
 void channel_norm_forward(const ChannelGeometry& g, const T* input, const Statistics& statistics,
-                          const Affine<T>& affine, ActivationKind activation, T* output) {
+                          const Affine<T>& affine, const T* addend, ActivationKind activation, T* output) {
     const JoinedRows rows(g.pixels, g.channels, 0);
     // A mean is subtracted as a T, which is exact for values near it; the rest of it goes to the offset.
     enum { kCenter, kFactor, kOffset, kCount };
@@ -91,6 +91,7 @@ void channel_norm_forward(const ChannelGeometry& g, const T* input, const Statis
                               coefficients.of(kCenter, sample),
                               coefficients.of(kFactor, sample),
                               coefficients.of(kOffset, sample),
+                              addend == nullptr ? nullptr : addend + first + at,
                               relu,
                               target});
             if (other) table.activate(activation, target, values, T(kLeakySlope), target);
@@ -146,9 +147,9 @@ void channel_norm_backward(const ChannelGeometry& g, const ChannelNormBackward<T
 }
 
 template void channel_norm_forward(const ChannelGeometry&, const float*, const Statistics&, const Affine<float>&,
-                                   ActivationKind, float*);
+                                   const float*, ActivationKind, float*);
 template void channel_norm_forward(const ChannelGeometry&, const double*, const Statistics&, const Affine<double>&,
-                                   ActivationKind, double*);
+                                   const double*, ActivationKind, double*);
 template void channel_norm_backward(const ChannelGeometry&, const ChannelNormBackward<float>&);
 template void channel_norm_backward(const ChannelGeometry&, const ChannelNormBackward<double>&);
 

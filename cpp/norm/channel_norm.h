@@ -31,9 +31,10 @@ struct Affine {
 template <class T>
 void channel_moments(const ChannelGeometry& geometry, const T* input, double* mean, double* variance);
 
+// output = activation(normalized input + addend), where there is one.
 template <class T>
 void channel_norm_forward(const ChannelGeometry& geometry, const T* input, const Statistics& statistics,
-                          const Affine<T>& affine, ActivationKind activation, T* output);
+                          const Affine<T>& affine, const T* addend, ActivationKind activation, T* output);
 
 // Gradients that aren't wanted are null. Where the statistics are constants, nothing flows through them. With an
 // output, the gradient comes through a ReLU, of which that is the output.

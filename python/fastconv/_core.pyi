@@ -162,6 +162,7 @@ def channel_norm_forward(
     inverse_std: _Array,
     scale: _Array | None,
     bias: _Array | None,
+    addend: _Array | None,
     activation: str | None,
     out: _Array | None,
 ) -> _Array: ...

@@ -170,7 +170,8 @@ void check_normalizations() {
         std::vector<T> y(x.size()), dx(x.size()), dscale(scale.size()), dbias(scale.size());
         check("mean", g.channels, std::vector<T>(mean.begin(), mean.end()), plain.mean, 32);
         check("deviation", g.channels, std::vector<T>(variance.begin(), variance.end()), plain.inverse_std, 8);
-        channel_norm_forward<T>(g, x.data(), statistics, {scale.data(), bias.data()}, ActivationKind::kNone, y.data());
+        channel_norm_forward<T>(g, x.data(), statistics, {scale.data(), bias.data()}, nullptr, ActivationKind::kNone,
+                                y.data());
         check("channel_norm", g.channels, y, plain.y, 8);
         channel_norm_backward<T>(
             g, {dy.data(), x.data(), nullptr, statistics, scale.data(), false, dx.data(), dscale.data(), dbias.data()});

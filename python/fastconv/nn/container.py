@@ -15,7 +15,7 @@ import numpy as np
 from fastconv import activation as activations
 from fastconv._arguments import Activation, Array
 from fastconv.nn.activation import activation_backward, check_activation, finish_activation, fused_activation
-from fastconv.nn.layer import Layer
+from fastconv.nn.layer import Layer, check_sum
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11 on
@@ -170,6 +170,18 @@ class Sequential(Container):
             input = layer(input)
         return input, ()
 
+    @property
+    def _adds(self) -> bool:
+        return bool(self.layers) and list(self.layers.values())[-1]._adds
+
+    def _call_adding(self, input: Array, addend: Array, activation: Activation | None) -> Array:
+        *layers, last = self.layers.values()
+        for layer in layers:
+            input = layer(input)
+        if self.training:
+            self._saved = ()
+        return last._call_adding(input, addend, activation)
+
     def _backward(self, grad_output: Array, saved: tuple[Any, ...], input_gradient: bool) -> Array | None:
         gradient: Array | None = grad_output
         layers = list(self.layers.values())
@@ -225,13 +237,16 @@ class Residual(Container):
         self.activation = activation
 
     def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
-        branch, straight = self.layers["body"](input), input
+        body, straight = self.layers["body"], input
         if "shortcut" in self.layers:
             straight = self.layers["shortcut"](input)
-        if branch.shape != straight.shape:
-            raise ValueError(f"Residual: body gives {branch.shape} and shortcut {straight.shape}, expected the same")
         fused = fused_activation(self.activation, self.training)
-        output = activations.add("Residual", fused, branch, straight)
+        if body._adds:  # one pass over both less
+            output = body._call_adding(input, straight, fused)
+        else:
+            branch = body(input)
+            check_sum(branch, straight)
+            output = activations.add("Residual", fused, branch, straight)
         output, kept = finish_activation(self.activation, self.training, output)
         return output, (kept,)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from fastconv._arguments import Array
+from fastconv._arguments import Activation, Array
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11 on
@@ -175,6 +175,15 @@ class Layer(ABC):
         """The sources of randomness of the forward pass, by name. With `state_dict`, all that a run must restore."""
         return MappingProxyType({})
 
+    @property
+    def _adds(self) -> bool:
+        """Whether the layer can add something to its output on the way, by `_call_adding`."""
+        return False
+
+    def _call_adding(self, input: Array, addend: Array, activation: Activation | None) -> Array:
+        """Return ``activation(layer(input) + addend)``; `backward` takes the gradient of the sum."""
+        raise NotImplementedError
+
     def _accumulate(self, **gradients: Array | None) -> None:
         """Add to the gradients of the parameters of these names, unless the layer is frozen."""
         for name, gradient in gradients.items():
@@ -249,3 +258,9 @@ class Layer(ABC):
     def _describe(self) -> str:
         """Return the arguments that `repr` shows."""
         return ""
+
+
+def check_sum(branch: Array, straight: Array) -> None:
+    """Raise ValueError unless the two branches of a residual block have the same shape."""
+    if branch.shape != straight.shape:
+        raise ValueError(f"Residual: body gives {branch.shape} and shortcut {straight.shape}, expected the same")

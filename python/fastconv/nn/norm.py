@@ -13,7 +13,7 @@ from fastconv import norm
 from fastconv._arguments import Activation, Array, array, integer
 from fastconv.nn.activation import activation_backward, check_activation, finish_activation, fused_activation
 from fastconv.nn.initialize import floating
-from fastconv.nn.layer import Layer
+from fastconv.nn.layer import Layer, check_sum
 from fastconv.norm.statistics import (
     ALL_SAMPLES,
     Statistics,
@@ -64,7 +64,21 @@ class _ChannelNorm(Layer):
     def _statistics(self, input: Array) -> Statistics:
         return statistics(self.operation, input, self._groups, self.epsilon)
 
+    @property
+    def _adds(self) -> bool:
+        return self.activation is None
+
+    def _call_adding(self, input: Array, addend: Array, activation: Activation | None) -> Array:
+        check_sum(input, addend)
+        output, saved = self._normalize(input, addend, activation)
+        if self.training:
+            self._saved = saved
+        return output
+
     def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
+        return self._normalize(input, None, fused_activation(self.activation, self.training))
+
+    def _normalize(self, input: Array, addend: Array | None, fused: Activation | None) -> tuple[Array, tuple[Any, ...]]:
         input = array(self.operation, "input", input)
         if input.shape[-1:] != (self._channels,):
             raise ValueError(
@@ -72,8 +86,7 @@ class _ChannelNorm(Layer):
             )
         found = self._statistics(input)
         scale, bias = self.parameters.get("scale"), self.parameters.get("bias")
-        fused = fused_activation(self.activation, self.training)
-        output = normalize(self.operation, input, self._groups, found, scale, bias, fused, None)
+        output = normalize(self.operation, input, self._groups, found, scale, bias, fused, None, addend)
         output, kept = finish_activation(self.activation, self.training, output)
         return output, (input, kept, found, self._constant)
 

@@ -79,8 +79,9 @@ def normalize(
     bias: Array | None,
     activation: Activation | None,
     out: Array | None,
+    addend: Array | None = None,
 ) -> Array:
-    """Return the normalized input."""
+    """Return ``activation(normalized input + addend)``."""
     return _core.channel_norm_forward(
         operation,
         input,
@@ -89,6 +90,7 @@ def normalize(
         found.inverse_std,
         parameter(operation, "scale", scale),
         parameter(operation, "bias", bias),
+        addend,
         _arguments.name_or_none(operation, "activation", activation),
         _arguments.output(operation, out),
     )
