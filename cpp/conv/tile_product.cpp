@@ -253,8 +253,34 @@ struct Call {
         }
     }
 
+    // Where the part of the weight begins that a task which transforms weights will probably need next: its next
+    // block's or that of the task after the others' next ones.
+    const T* weight_ahead(index_t task, index_t depth_block) const {
+        if (!plan.transforms_late) return nullptr;
+        if (++depth_block == plan.depth_blocks) {
+            depth_block = 0;
+            task += plan.threads;
+            if (task >= plan.segments) return nullptr;
+        }
+        const Segment segment = segment_at(task);
+        const index_t channel = depth_at(depth_block).first, column = segment.column;
+        return c.weight + segment.group * c.g.group_outputs() +
+               (c.backward ? column * c.g.out_channels + channel : channel * c.g.out_channels + column);
+    }
+
+    // While it multiplies at the planes one after the other, each of them fetches a vector of a tap of what is ahead.
+    void fetch(const T* ahead, index_t plane, RowBlock<T>& block) const {
+        const index_t planes_per_tap = std::max<index_t>(plan.planes / c.g.taps(), 1);
+        const index_t tap = plane / planes_per_tap, vector = plane % planes_per_tap * kernels.vector_width;
+        block.ahead = nullptr;
+        if (ahead == nullptr || tap >= c.g.taps() || vector >= (c.backward ? block.depth : block.columns)) return;
+        block.ahead = ahead + tap * c.g.group_inputs() * c.g.out_channels + vector;
+        block.ahead_row_stride = c.backward ? 1 : c.g.out_channels;
+        block.ahead_column_stride = c.backward ? c.g.out_channels : 1;
+    }
+
     void multiply(const Segment& segment, index_t depth_block, const T* source, index_t count, const T* panels,
-                  int worker) const {
+                  int worker, const T* ahead = nullptr) const {
         const Depth depth = depth_at(depth_block);
         T* products = workspace.products + worker * plan.planes * plan.product_plane;
         T** rows = workspace.rows + worker * plan.tiles_per_block;
@@ -276,6 +302,7 @@ struct Call {
             block.offset = p * plan.source_plane + before + depth.first;
             block.panels = panels + p * plan.panel_plane;
             block.target_offset = p * plan.product_plane;
+            fetch(ahead, p, block);
             kernels.multiply_rows(block);
         }
     }
@@ -351,7 +378,7 @@ struct Call {
                     panels = workspace.panels + worker * plan.planes * plan.panel_plane;
                     transform_weight(segment, depth, depth.first, depth.count, panels, worker);
                 }
-                multiply(segment, d, workspace.sources, plan.tiles, panels, worker);
+                multiply(segment, d, workspace.sources, plan.tiles, panels, worker, weight_ahead(task, d));
             }
             restore(segment, 0, plan.tiles, worker);
         });

@@ -211,6 +211,27 @@ void pack_weight(const RowProduct<T>& product, const Plan& plan, const Workspace
     });
 }
 
+// The part of the weight that a task will probably pack next: of its next segment or block, or of the task after the
+// others' next ones.
+template <class T>
+const T* weight_ahead(const RowProduct<T>& product, const Plan& plan, index_t block, index_t segment,
+                      index_t first_segment, index_t last_segment, index_t task) {
+    if (++segment == last_segment) {
+        segment = first_segment;
+        if (++block == plan.blocks) {
+            block = 0;
+            const index_t next = task + plan.threads;
+            if (next >= plan.tasks()) return nullptr;
+            segment = next % plan.segment_tasks * plan.segments_per_task;
+        }
+    }
+    const Block at = block_at(product, plan, block);
+    const Segment columns = segment_at(product, plan, segment);
+    return product.weight + kernel_position(product.source.map, at.tap) * product.tap_stride +
+           columns.group * product.group_stride + at.channel * product.row_stride +
+           columns.column * product.column_stride;
+}
+
 }  // namespace
 
 template <class T>
@@ -265,15 +286,33 @@ void multiply(const RowProduct<T>& product) {
                 const index_t column = segment.group * product.columns + segment.column;
                 const auto multiply_rows = plan.narrow ? table.multiply_rows_narrow : table.multiply_rows;
                 const T* panels = late_panels;
-                if (plan.packs_late) {
+                if (plan.packs_late && block.taps > 0) {
                     pack_block(product, plan, table, s, block, late_panels);
                 } else {
                     panels = panels_of(workspace, product, plan, table, s, block);
                 }
-                multiply_rows({sources, rows, 0, rows, block.taps, segment.group * product.depth + block.channel,
-                               block.depth, panels, segment.columns, targets, column,
-                               product.bias == nullptr ? nullptr : product.bias + column, workspace.zeros, b > 0,
-                               product.relu && b == plan.blocks - 1, plan.streams});
+                RowBlock<T> rows_block{sources,
+                                       rows,
+                                       0,
+                                       rows,
+                                       block.taps,
+                                       segment.group * product.depth + block.channel,
+                                       block.depth,
+                                       panels,
+                                       segment.columns,
+                                       targets,
+                                       column,
+                                       product.bias == nullptr ? nullptr : product.bias + column,
+                                       workspace.zeros,
+                                       b > 0,
+                                       product.relu && b == plan.blocks - 1,
+                                       plan.streams};
+                if (plan.packs_late && block.taps > 0) {
+                    rows_block.ahead = weight_ahead(product, plan, b, s, first_segment, last_segment, task);
+                    rows_block.ahead_row_stride = product.row_stride;
+                    rows_block.ahead_column_stride = product.column_stride;
+                }
+                multiply_rows(rows_block);
             }
         }
     });

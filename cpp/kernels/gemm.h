@@ -292,6 +292,36 @@ struct Tile {
     }
 };
 
+// The cache lines of what is ahead, one for each step of a tile. There are as many steps as rows; so each of the first
+// tiles of a panel fetches one vector of each row, or, where columns are contiguous, some vectors of each column.
+template <class T, int Vectors>
+struct LinesAhead {
+    const T *start = nullptr, *line = nullptr;
+    index_t step = 0, run = 0, left = 0;
+
+    LinesAhead(const RowBlock<T>& block, index_t tile, index_t column) {
+        if (block.ahead == nullptr || tile >= Vectors) return;
+        constexpr index_t width = Vectors * kLanes<T>;
+        const index_t rows = block.taps * block.depth;
+        const bool along_rows = block.ahead_column_stride == 1;
+        const index_t vector = along_rows ? tile : tile * (rows / width);
+        start = line = block.ahead + column * block.ahead_column_stride + vector * kLanes<T>;
+        step = along_rows ? block.ahead_row_stride : block.ahead_column_stride;
+        run = left = along_rows ? rows : width;
+    }
+
+    FASTCONV_INLINE bool some() const { return line != nullptr; }
+
+    FASTCONV_INLINE void fetch_one() {
+        __builtin_prefetch(line, 0, 2);
+        line += step;
+        if (--left == 0) {
+            left = run;
+            line = start += kLanes<T>;
+        }
+    }
+};
+
 template <class T, int Rows, int Vectors>
 void multiply_tile(const RowBlock<T>& block, index_t row, index_t column, const T* panel) {
     const index_t columns = smaller(block.columns - column, Vectors * kLanes<T>);
@@ -310,13 +340,21 @@ void multiply_tile(const RowBlock<T>& block, index_t row, index_t column, const 
         tile.clear();
     }
 
+    LinesAhead<T, Vectors> ahead(block, row / Rows, column);
     for (index_t tap = 0; tap < block.taps; ++tap) {
         const T* left[Rows];
         if (!find_rows<T, Rows>(block, tap, row, left)) {
             panel += block.depth * Vectors * kLanes<T>;
             continue;
         }
-        for (index_t c = 0; c < block.depth; ++c, panel += Vectors * kLanes<T>) tile.add_products(left, c, panel);
+        if (ahead.some()) {
+            for (index_t c = 0; c < block.depth; ++c, panel += Vectors * kLanes<T>) {
+                ahead.fetch_one();
+                tile.add_products(left, c, panel);
+            }
+        } else {
+            for (index_t c = 0; c < block.depth; ++c, panel += Vectors * kLanes<T>) tile.add_products(left, c, panel);
+        }
     }
 
     if (block.relu) tile.clamp_below_zero();

@@ -30,6 +30,10 @@ struct RowBlock {
     bool accumulate;
     bool relu;
     bool stream;  // targets are aligned to vectors, and so large that nothing of them would be left in the caches
+    // Or null: what will be packed next, a matrix of as many rows and columns as this one; it is fetched meanwhile. One
+    // of its strides is 1.
+    const T* ahead = nullptr;
+    index_t ahead_row_stride = 0, ahead_column_stride = 0;
 };
 
 // A sum of outer products: sums[c * pitch + k] += sum over rows of source[row][offset + c] * panel[row][k]. Or, with
