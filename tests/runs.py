@@ -1,12 +1,13 @@
-"""What tests of training share: a small model, a way to stop, and when two runs are the same."""
+"""What tests share that train: a small model, a way to stop, when two runs are the same, models that have learnt."""
 
 from __future__ import annotations
 
 import csv
+from functools import cache
 
 import numpy as np
 
-from fastconv import checkpoint, nn
+from fastconv import checkpoint, data, models, nn, optim, training
 from fastconv.training import BEST, HISTORY, LAST
 
 
@@ -49,3 +50,21 @@ def assert_same(one, other):
         assert metadata == other_metadata
     rows = [[row[:-1] for row in csv.reader((folder / HISTORY).read_text().splitlines())] for folder in (one, other)]
     assert rows[0] == rows[1]
+
+
+def train_on_digits(model, learning_rate):
+    """Give a model two short epochs of digits, and return it."""
+    train, _ = data.digits()
+    optimizer = optim.Adam(model, learning_rate=learning_rate)
+    for epoch in range(2):
+        for images, labels in data.batches(train[:800], batch_size=50, shuffle=True, seed=epoch):
+            _, gradient = nn.cross_entropy(model(training.adapt(model, images)), labels)
+            model.backward(gradient)
+            optimizer.step()
+    return model
+
+
+@cache
+def trained_on_digits(name):
+    """Return a model of the zoo after two short epochs, which all tests share."""
+    return train_on_digits(models.create(name), 2e-3)

@@ -7,22 +7,15 @@ import io
 import numpy as np
 import pytest
 
-from fastconv import data, models, nn, optim, visualize
+from fastconv import data, models, nn, visualize
+from runs import train_on_digits, trained_on_digits
 
 pytest.importorskip("matplotlib")
 pillow = pytest.importorskip("PIL.Image")
 
 
-def trained(model, learning_rate):
-    """Return the model after two short epochs, and digits that it hasn't seen."""
-    train, test = data.digits()
-    optimizer = optim.Adam(model, learning_rate=learning_rate)
-    for epoch in range(2):
-        for images, labels in data.batches(train[:800], batch_size=50, shuffle=True, seed=epoch):
-            _, gradient = nn.cross_entropy(model(images), labels)
-            model.backward(gradient)
-            optimizer.step()
-    return model, test.images[:100]
+def unseen_digits():
+    return data.digits()[1].images[:100]
 
 
 @pytest.fixture
@@ -89,7 +82,7 @@ def test_integrated_gradients_sum_to_the_difference_of_the_logits(nested, images
 
 
 def test_with_kinks_the_sum_is_within_one_percent():
-    model, digits = trained(models.simple_cnn(), 2e-3)
+    model, digits = trained_on_digits("simple_cnn"), unseen_digits()
     best = logits(model, digits).argmax(axis=1)
     difference = (logits(model, digits) - logits(model, np.zeros_like(digits)))[np.arange(len(best)), best]
     summed = visualize.saliency(model, digits, method="integrated").sum(axis=(1, 2))
@@ -120,7 +113,7 @@ def test_grad_cam_of_digits_lies_on_their_strokes():
     model = models.simple_cnn()  # with a head to which all positions are alike
     convolutions = {name: model.layers[name] for name in ("conv1", "pool1", "conv2")}
     model.layers = convolutions | {"pool": nn.GlobalAvgPool(), "fc": nn.Linear(64, 10, seed=0)}
-    model, digits = trained(model, 1e-2)
+    model, digits = train_on_digits(model, 1e-2), unseen_digits()
     strokes = digits[..., 0] > 0.1
     padded = np.pad(strokes, ((0, 0), (2, 2), (2, 2)))
     near = np.lib.stride_tricks.sliding_window_view(padded, (5, 5), axis=(1, 2)).any(axis=(-1, -2))

@@ -5,7 +5,7 @@ can be saved and loaded at any step; so an interrupted run ends exactly as it wo
 """
 
 from fastconv.training.diagnosis import first_not_finite
-from fastconv.training.evaluation import Evaluation, evaluate, predict
+from fastconv.training.evaluation import Evaluation, adapt, evaluate, predict
 from fastconv.training.events import TensorBoard
 from fastconv.training.loop import BEST, HISTORY, LAST, fit
 from fastconv.training.recipe import Recipe, load_data
@@ -22,6 +22,7 @@ __all__ = [
     "Recipe",
     "Run",
     "TensorBoard",
+    "adapt",
     "evaluate",
     "first_not_finite",
     "fit",

@@ -4,22 +4,30 @@ What looks inside a network comes in pairs: a function that returns arrays, and 
 """
 
 from fastconv.visualize.field import Seen, draw_receptive_field, receptive_field_of
+from fastconv.visualize.inversion import Inverted, draw_inversion, invert
 from fastconv.visualize.layers import activations, draw_activations, draw_filters, filters
+from fastconv.visualize.maximization import Maximized, draw_maximization, maximize
 from fastconv.visualize.results import confusion_matrix, learning_curves, misclassified
 from fastconv.visualize.saliency import draw_grad_cam, draw_saliency, grad_cam, saliency
 
 __all__ = [
+    "Inverted",
+    "Maximized",
     "Seen",
     "activations",
     "confusion_matrix",
     "draw_activations",
     "draw_filters",
     "draw_grad_cam",
+    "draw_inversion",
+    "draw_maximization",
     "draw_receptive_field",
     "draw_saliency",
     "filters",
     "grad_cam",
+    "invert",
     "learning_curves",
+    "maximize",
     "misclassified",
     "receptive_field_of",
     "saliency",

@@ -41,12 +41,12 @@ def grid(figure: Any, rows: int, columns: int) -> Any:
     return cells
 
 
-def show_image(axes: Any, image: Array, **style: Any) -> None:
-    """Draw an image of (H, W), (H, W, 1) or (H, W, 3), whatever the range of its values; others by their mean."""
+def show_image(axes: Any, image: Array, bounds: tuple[float, float] | None = None, **style: Any) -> None:
+    """Draw an image of (H, W), (H, W, 1) or (H, W, 3), or others by their mean; black to white are its own bounds."""
     if image.ndim == 3 and image.shape[-1] != 3:
         image = image.mean(axis=-1)
-    low, high = float(image.min()), float(image.max())
-    scaled = (image - low) / (high - low) if high > low else np.zeros_like(image)
+    low, high = bounds or (float(image.min()), float(image.max()))
+    scaled = np.clip((image - low) / (high - low), 0, 1) if high > low else np.zeros_like(image)
     axes.imshow(scaled, **({"cmap": "gray", "vmin": 0, "vmax": 1} | style))
 
 

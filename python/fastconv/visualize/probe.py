@@ -98,6 +98,19 @@ class Inside:
             raise ValueError(f"{self._operation}: nothing passes layer {name!r}")
         return output
 
+    def end_at(self, name: str) -> None:
+        """Leave out what comes after a layer, so that it isn't computed, down to the first container with branches."""
+        holder = self._root.layer
+        for key in name.split(".") if name else ():
+            if not isinstance(holder, nn.Sequential) or type(holder)._forward is not nn.Sequential._forward:
+                return
+            names = list(holder.layers)
+            for later in names[names.index(key) + 1 :]:
+                del holder.layers[later]
+            inner = holder.layers[key]
+            assert isinstance(inner, Probe)
+            holder = inner.layer
+
     def inputs(self, images: Array) -> Array:
         """Return images in the data type of the model's parameters."""
         checked = floats(self._operation, "images", images)
