@@ -3,6 +3,7 @@
 What looks inside a network comes in pairs: a function that returns arrays, and one that draws them.
 """
 
+from fastconv.visualize.architecture import Block, architecture, draw_architecture
 from fastconv.visualize.field import Seen, draw_receptive_field, receptive_field_of
 from fastconv.visualize.inversion import Inverted, draw_inversion, invert
 from fastconv.visualize.layers import activations, draw_activations, draw_filters, filters
@@ -11,12 +12,15 @@ from fastconv.visualize.results import confusion_matrix, learning_curves, miscla
 from fastconv.visualize.saliency import draw_grad_cam, draw_saliency, grad_cam, saliency
 
 __all__ = [
+    "Block",
     "Inverted",
     "Maximized",
     "Seen",
     "activations",
+    "architecture",
     "confusion_matrix",
     "draw_activations",
+    "draw_architecture",
     "draw_filters",
     "draw_grad_cam",
     "draw_inversion",
