@@ -81,6 +81,16 @@ def test_integrated_gradients_sum_to_the_difference_of_the_logits(nested, images
     assert errors[0] / errors[1] == pytest.approx(4, rel=0.1) and errors[1] / errors[2] == pytest.approx(4, rel=0.1)
 
 
+@pytest.mark.parametrize("baseline", ["mean", 0.5, np.linspace(0, 1, 14).reshape(7, 2)], ids=["mean", "0.5", "array"])
+def test_integrated_gradients_begin_at_any_image(nested, images, baseline):
+    given = images.mean(axis=(1, 2), keepdims=True) if isinstance(baseline, str) else baseline
+    origin = np.broadcast_to(given, images.shape)
+    difference = (logits(nested, images) - logits(nested, origin))[:, 1]
+    found = visualize.saliency(nested, images, 1, "integrated", baseline=baseline)
+    np.testing.assert_allclose(found.sum(axis=(1, 2)), difference, atol=1e-3 * np.abs(difference).max())
+    assert not visualize.saliency(nested, origin, 1, "integrated", baseline=origin).any()
+
+
 def test_with_kinks_the_sum_is_within_one_percent():
     model, digits = trained_on_digits("simple_cnn"), unseen_digits()
     best = logits(model, digits).argmax(axis=1)
@@ -129,6 +139,14 @@ def test_faulty_questions_are_told(nested, images):
         ({"classes": [0, 1]}, r"classes is \[0, 1\], expected an int, or one for each image"),
         ({"classes": 1.0}, "classes is 1.0, expected an int"),
         ({"method": "grad"}, "method is 'grad', expected 'gradient', 'smooth' or 'integrated'"),
+        (
+            {"baseline": "white", "method": "integrated"},
+            "baseline is 'white', expected 'black', 'mean', a number or an",
+        ),
+        (
+            {"baseline": np.zeros(3), "method": "integrated"},
+            r"baseline has shape \(3,\), which doesn't spread to that of",
+        ),
         ({"samples": 0}, "samples=0, noise=0.15, expected at least 1 and at least 0"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -25,6 +25,7 @@ def saliency(
     samples: int = 32,
     noise: float = 0.15,
     seed: int = 0,
+    baseline: Literal["black", "mean"] | float | Array = "black",
 ) -> Array:
     """Return how much the logit of a class hangs on each pixel.
 
@@ -38,13 +39,17 @@ def saliency(
         Which logit; by default that of the class that the model finds most probable.
     method : {"gradient", "smooth", "integrated"}
         The gradient of the logit; its mean over ``samples`` noisy copies of the image; or its mean on the straight way
-        from a black image, times the image.
+        from a ``baseline`` to the image, times the difference of the two.
     samples : int, default 32
         Number of gradients that "smooth" and "integrated" take the mean of.
     noise : float, default 0.15
         Standard deviation of the noise of "smooth", in units of the image's range of values.
     seed : int, default 0
         Where that noise comes from.
+    baseline : "black", "mean", float or ndarray, default "black"
+        Where the way of "integrated" begins, an image that says nothing: zeros; the image's own mean, channel by
+        channel; or whatever spreads to the images' shape. What equals it has no weight: on white paper, black ink has
+        all of it with the baseline 1, and none with "black".
 
     Returns
     -------
@@ -55,16 +60,17 @@ def saliency(
     Raises
     ------
     ValueError
-        If the model is no classifier, or ``classes``, ``method``, ``samples`` or ``noise`` are out of range.
+        If the model is no classifier, or ``classes``, ``method``, ``samples``, ``noise`` or ``baseline`` are out of
+        range.
     TypeError
         If the images are no floats.
 
     Notes
     -----
-    Integrated gradients are complete: their sum over an image is the logit of the image less that of a black one. The
-    mean is taken with the midpoint rule. Where activations are smooth the sum's error falls with the square of
-    ``samples``, with kinks such as ReLU's and those of maximum pooling about with ``samples``: `models.simple_cnn`,
-    trained on the digits, is within 1 % of the largest difference with 32 samples.
+    Integrated gradients are complete: their sum over an image is its logit less that of the baseline. The mean is taken
+    with the midpoint rule. Where activations are smooth the sum's error falls with the square of ``samples``, with
+    kinks such as ReLU's and those of maximum pooling about with ``samples``: `models.simple_cnn`, trained on the
+    digits, is within 1 % of the largest difference with 32 samples.
 
     References
     ----------
@@ -97,6 +103,7 @@ def saliency(
     chosen = inside.chosen(inside.logits(inputs), classes)
     if method == "gradient":
         return np.asarray(np.abs(inside.gradient(inputs, chosen)).max(axis=-1))
+    origin = _origin(inputs, baseline)
     total = np.zeros(inputs.shape)  # in float64
     rng = np.random.default_rng(seed)
     spread = noise * np.ptp(inputs, axis=tuple(range(1, inputs.ndim)), keepdims=True)
@@ -104,10 +111,25 @@ def saliency(
         if method == "smooth":
             at = inputs + spread * rng.standard_normal(inputs.shape, np.float32)
         else:
-            at = inputs * ((sample + 0.5) / samples)
+            at = origin + (inputs - origin) * ((sample + 0.5) / samples)
         total += inside.gradient(at.astype(inputs.dtype, copy=False), chosen)
     mean = (total / samples).astype(inputs.dtype)
-    return np.asarray(np.abs(mean).max(axis=-1) if method == "smooth" else (mean * inputs).sum(axis=-1))
+    return np.asarray(np.abs(mean).max(axis=-1) if method == "smooth" else (mean * (inputs - origin)).sum(axis=-1))
+
+
+def _origin(images: Array, baseline: str | float | Array) -> Array:
+    """Return where integrated gradients begin, in a shape that goes with the images."""
+    if isinstance(baseline, str):
+        if baseline not in ("black", "mean"):
+            raise ValueError(f"saliency: baseline is {baseline!r}, expected 'black', 'mean', a number or an array")
+        axes = tuple(range(1, images.ndim - 1))
+        return np.zeros((), images.dtype) if baseline == "black" else images.mean(axis=axes, keepdims=True)
+    origin = np.asarray(baseline, images.dtype)
+    try:
+        return np.broadcast_to(origin, images.shape)
+    except ValueError:
+        shapes = f"{origin.shape}, which doesn't spread to that of the images, {images.shape}"
+        raise ValueError(f"saliency: baseline has shape {shapes}") from None
 
 
 def grad_cam(model: nn.Layer, images: Array, classes: int | Array | None = None, layer: str | None = None) -> Array:
