@@ -68,11 +68,27 @@ def test_a_confusion_matrix_may_be_large_or_a_drawing():
         visualize.confusion_matrix(CONFUSION, format="jpg")
 
 
+def test_curves_and_misclassified_images_may_be_drawings():
+    dataset = data.Dataset(np.full((1, 8, 8, 1), 128, np.uint8), np.array([1]))
+    for draw in (
+        lambda kind: visualize.learning_curves(HISTORY, format=kind),
+        lambda kind: visualize.misclassified(dataset, np.array([[0.9, 0.1]]), format=kind),
+    ):
+        assert draw("svg").decode().rstrip().endswith("</svg>")
+        with pytest.raises(ValueError, match="format is 'jpg', expected 'png' or 'svg'"):
+            draw("jpg")
+
+
 def test_misclassified_images_bear_the_names_of_their_classes():
     dataset = data.Dataset(np.full((1, 8, 8, 3), 128, np.uint8), np.array([1]), ("cat", "dog"))
     named = pixels(visualize.misclassified(dataset, np.array([[0.9, 0.1]])))
     unnamed = pixels(visualize.misclassified(data.Dataset(*dataset.arrays()), np.array([[0.9, 0.1]])))
     assert named.shape == unnamed.shape and not np.array_equal(named, unnamed)
+
+
+def test_the_same_picture_has_the_same_bytes():
+    for kind in ("png", "svg"):
+        assert len({visualize.confusion_matrix(CONFUSION, format=kind) for _ in range(2)}) == 1
 
 
 def test_drawing_needs_no_global_state_of_matplotlib():

@@ -38,7 +38,7 @@ def relative(request):
     return function(in_channels=3, **options), layers, np.random.default_rng(0).random((1, 48, 48, 3), np.float32)
 
 
-@pytest.mark.parametrize(("layer", "error"), [("conv1", 0.01), ("conv2", 0.02), ("pool2", 0.12), ("fc", 0.02)])
+@pytest.mark.parametrize(("layer", "error"), [("conv1", 0.015), ("conv2", 0.015), ("pool2", 0.03), ("fc", 0.01)])
 def test_inverted_features_reproduce_the_activations_of_their_layer(model, digits, layer, error):
     inverted = visualize.invert(model, digits[:4], layer)
     found, wanted = (visualize.activations(model, images, layer)[layer] for images in (inverted.images, digits[:4]))
@@ -56,7 +56,7 @@ def test_a_shallow_layer_knows_the_image_and_a_deep_one_only_what_counts(model, 
         found = visualize.invert(model, digits[:4], layer).images
         distances[layer] = np.sqrt(np.square(found - digits[:4]).mean())
         assert (model.twin().eval()(found).argmax(axis=1) == model.twin().eval()(digits[:4]).argmax(axis=1)).all()
-    assert distances["conv1"] < 0.01 and distances["fc"] > 0.2
+    assert distances["conv1"] < 0.02 and distances["fc"] > 0.2
 
 
 def test_penalties_and_jitter_act_on_the_image(model, digits):
@@ -161,7 +161,7 @@ def silent():
 
 def test_inverted_and_maximised_images_are_drawn(digits):
     blank = np.zeros_like(digits[:3])
-    inverted = visualize.Inverted(blank, np.ones(3), np.ones((1, 3)))
+    inverted = visualize.Inverted(blank, np.full(3, 0.25), np.ones((1, 3)))
     same = visualize.Inverted(digits[:3], np.zeros(3), np.ones((1, 3)))
     pictures = [
         np.asarray(pillow.open(io.BytesIO(visualize.draw_inversion(digits[:3], found))).convert("L"), int)
@@ -176,5 +176,7 @@ def test_inverted_and_maximised_images_are_drawn(digits):
     assert drawing.count("<image") == 9
     with pytest.raises(ValueError, match=r"images found have shape \(3, 28, 28, 1\), expected \(2, 28, 28, 1\)"):
         visualize.draw_inversion(digits[:2], inverted)
+    named = visualize.draw_inversion(digits[:3], inverted, ("conv1", "conv2", "fc"), format="svg").decode()
+    assert "<!-- conv2 -->" in named and named.count("<!-- error 25 % -->") == 3
     with pytest.raises(ValueError, match="there are 1 names, expected 9"):
         visualize.draw_maximization(maximized, ("a",))

@@ -1,4 +1,4 @@
-"""The command ``fastconv``: train, evaluate, predict, summary, show, bench, info, selftest.
+"""The command ``fastconv``: train, evaluate, predict, visualize, summary, show, bench, info, selftest.
 
 Bad input ends in one line on the standard error and exit code 2; a run that was interrupted in exit code 130.
 """
@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from fastconv import analysis, benchmark, runtime, selftest, training
 from fastconv._extras import MissingExtra
-from fastconv.cli import evaluate, predict, show, train
+from fastconv.cli import evaluate, predict, show, train, visualize
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         ("train", "train a model and save it", train),
         ("evaluate", "test a saved model", evaluate),
         ("predict", "say what image files show", predict),
+        ("visualize", "show what a saved model has learnt and sees, in pictures", visualize),
         ("summary", "show what a model costs and sees, layer by layer", analysis),
         ("show", "show how a convolution is computed, step by step", show),
     ):

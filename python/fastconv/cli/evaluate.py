@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fastconv import checkpoint, data, training, visualize
+from fastconv import checkpoint, training, visualize
+from fastconv.cli.images import evaluation_images
 from fastconv.training import Evaluation, Run
 
 _MOST_COLUMNS = 20
@@ -29,7 +30,7 @@ def main(options: argparse.Namespace) -> int:
     """Evaluate as the arguments say."""
     run = Run.load(options.checkpoint)
     source = options.data or run.recipe.data
-    test = _test_images(run, source)
+    test = evaluation_images(run, source)
     with run.averaged() as model:
         evaluation = training.evaluate(model, test)
     if options.plot is not None:
@@ -43,20 +44,6 @@ def main(options: argparse.Namespace) -> int:
     print(f"{100 * evaluation.accuracy:.2f} % of {len(test):,} test images right{top5}, loss {evaluation.loss:.4f}\n")
     print("\n".join(_matrix(evaluation, run.classes) or _worst(evaluation, run.classes)))
     return 0
-
-
-def _test_images(run: Run, source: str) -> data.Dataset:
-    """Return the images to evaluate on: never those that the model was trained with, unless another source is named."""
-    path = source if source == "digits" else str(Path(source).expanduser().resolve())
-    if path == run.recipe.data:
-        return training.load_data(run.recipe)[1]
-    train, test = data.load(path, input_shape=run.model.input_shape)
-    chosen = train if test is None else test
-    unknown = [name for name in chosen.classes if name not in run.classes]
-    if unknown:
-        raise ValueError(f"{path}: has a class {unknown[0]}, but the model knows {', '.join(run.classes)}")
-    positions = np.array([run.classes.index(name) for name in chosen.classes])
-    return data.Dataset(chosen.images, positions[chosen.labels], run.classes)
 
 
 def _document(path: Path, run: Run, source: str, images: int, evaluation: Evaluation) -> dict[str, object]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fastconv import data, training
-from fastconv._arguments import Array
+from fastconv import training
+from fastconv.cli.images import read_image
 from fastconv.training import Run
 
 
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Predict as the arguments say."""
     run = Run.load(options.checkpoint)
-    images, inverted = zip(*(_read(run, path) for path in options.images), strict=True)
+    images, inverted = zip(*(read_image(run, path) for path in options.images), strict=True)
     with run.averaged() as model:
         probabilities = training.predict(model, np.stack(images))
     if options.json:
@@ -47,11 +47,3 @@ def main(options: argparse.Namespace) -> int:
         note = ", dark on bright: inverted" if dark else ""
         print(f"{path}: {run.classes[row.argmax()]} ({100 * row.max():.1f} %{note})")
     return 0
-
-
-def _read(run: Run, path: Path) -> tuple[Array, bool]:
-    """Return an image like those that the model was trained with, and whether it was inverted for that."""
-    if run.white_on_black or run.model.input_shape is None:
-        return data.read_image(path)
-    height, width, channels = run.model.input_shape
-    return data.read_picture(path, height=height, width=width, channels=channels) / np.float32(255), False

@@ -7,24 +7,29 @@ import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 from fastconv._extras import require
 from fastconv.training import EpochResult, Run
+
+
+def bar(total: int, unit: str, initial: int = 0) -> Any:
+    """Return a bar of tqdm over so many units; where the standard error is no terminal, it isn't shown."""
+    return require("tqdm").tqdm(
+        total=total,
+        initial=initial,
+        unit=f" {unit}",
+        disable=None,
+        dynamic_ncols=True,
+        bar_format="{desc}{percentage:3.0f} % |{bar}| {rate_fmt}, {remaining} left{postfix}",
+    )
 
 
 class Progress:
     """A bar over all images of the run, and a line for each epoch."""
 
     def __init__(self, run: Run, images: int) -> None:
-        self._tqdm = require("tqdm").tqdm
-        self._bar = self._tqdm(
-            total=run.recipe.epochs * images,
-            initial=run.epoch * images + run.sums.images,
-            unit=" images",
-            disable=None,
-            dynamic_ncols=True,
-            bar_format="{desc}{percentage:3.0f} % |{bar}| {rate_fmt}, {remaining} left{postfix}",
-        )
+        self._bar = bar(run.recipe.epochs * images, "images", run.epoch * images + run.sums.images)
 
     def __enter__(self) -> Progress:
         return self
@@ -40,7 +45,7 @@ class Progress:
 
     def epoch(self, result: EpochResult) -> None:
         """Write the line of an epoch above the bar."""
-        self._tqdm.write(
+        self._bar.write(
             f"epoch {result.epoch:3d}   train: loss {result.train_loss:.4f}, {100 * result.train_accuracy:5.2f} %   "
             f"test: loss {result.test_loss:.4f}, {100 * result.test_accuracy:5.2f} %   {result.seconds:.1f} s"
         )

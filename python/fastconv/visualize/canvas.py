@@ -55,6 +55,7 @@ class Canvas(nn.Layer):
         self._pixels = pixels.astype(like.dtype)
         super().__init__({"pixels": self._pixels})
         self._weights = total_variation, norm
+        self._smoothing = 1.0
         self._clipped = clipped
         self._spatial = tuple(range(1, like.ndim - 1))
 
@@ -70,7 +71,7 @@ class Canvas(nn.Layer):
         scale = len(pixels) / pixels.size  # penalties are means over an image
         gradient += (norm * scale * _POWER) * pixels ** (_POWER - 1)
         for axis in self._spatial:
-            step = (2 * variation * scale) * np.diff(pixels, axis=axis)
+            step = (2 * variation * self._smoothing * scale) * np.diff(pixels, axis=axis)
             gradient[_but(0, axis)] += step
             gradient[_but(-1, axis)] -= step
         self._accumulate(pixels=gradient)
@@ -96,6 +97,7 @@ class Canvas(nn.Layer):
         steps: int,
         learning_rate: float,
         jitter: int,
+        smoothing: float,
         rng: np.random.Generator,
         on_step: Callable[[], object],
     ) -> Array:
@@ -103,11 +105,16 @@ class Canvas(nn.Layer):
 
         ``look`` takes images, moved by up to ``jitter`` pixels, and returns a number for each of them to be kept and
         the gradient to descend. Return these numbers, (steps + 1, N); the last ones are those of the result, not moved.
+        The total variation weighs ``smoothing`` times as much at the beginning: large shapes come first, and the
+        descent isn't caught by small ones.
         """
-        optimizer = optim.Adam(self, learning_rate, betas=(0.9, 0.99))
+        # Short averages, for what a ReLU or a maximum lets through changes all the time.
+        optimizer = optim.Adam(self, learning_rate, betas=(0.5, 0.9))
         history = []
         for step in range(steps + 1):
-            optimizer.learning_rate = learning_rate * (1 + math.cos(math.pi * step / steps)) / 2
+            left = (1 + math.cos(math.pi * step / steps)) / 2
+            optimizer.learning_rate = learning_rate * left
+            self._smoothing = 1 + (smoothing - 1) * left
             shift = rng.integers(-jitter, jitter + 1, len(self._spatial)) * (step < steps)
             values, gradient = look(self(shift))
             history.append(values)

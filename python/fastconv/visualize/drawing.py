@@ -6,7 +6,7 @@ They are drawn on matplotlib's Figure objects without pyplot, so that no display
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,9 +27,10 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def file(figure: Any, format: str) -> bytes:
-    """Return what a file with the figure holds."""
+    """Return what a file with the figure holds, the same bytes every time."""
     written = io.BytesIO()
-    figure.savefig(written, format=format)
+    with require("matplotlib").rc_context({"svg.hashsalt": "fastconv"}):  # else the names inside are drawn at random
+        figure.savefig(written, format=format, metadata={"Date": None} if format == "svg" else None)
     return written.getvalue()
 
 
@@ -58,6 +59,13 @@ def show_signed(axes: Any, values: Array, reach: float) -> None:
 def reach_of(values: Iterable[Array]) -> float:
     """Return the largest absolute value of several arrays; 1 where all are zero, for a scale needs some extent."""
     return max((float(np.abs(value).max(initial=0)) for value in values), default=0.0) or 1.0
+
+
+def labels_of(operation: str, names: Sequence[str], count: int, end: str) -> list[str]:
+    """Return the beginnings of titles, empty ones without names; raise ValueError unless each picture has one."""
+    if len(names) not in (0, count):
+        raise ValueError(f"{operation}: there are {len(names)} names, expected {count}")
+    return [f"{name}{end}" for name in names] or [""] * count
 
 
 def check_planes(operation: str, name: str, array: Array, ranks: tuple[int, ...]) -> None:

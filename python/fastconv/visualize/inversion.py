@@ -7,7 +7,7 @@ A. Mahendran, A. Vedaldi: Understanding deep image representations by inverting 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from fastconv import nn
 from fastconv._arguments import Array
 from fastconv.visualize.canvas import Canvas, check_painting
-from fastconv.visualize.drawing import check_format, check_planes, file, grid, new_figure, show_image
+from fastconv.visualize.drawing import check_format, check_planes, file, grid, labels_of, new_figure, show_image
 from fastconv.visualize.probe import Inside
 
 
@@ -43,7 +43,7 @@ def invert(
     layer: str,
     *,
     steps: int = 300,
-    learning_rate: float = 0.1,
+    learning_rate: float = 0.3,
     total_variation: float = 0.01,
     norm: float = 0.001,
     jitter: int = 0,
@@ -62,10 +62,11 @@ def invert(
         The dotted name of a layer, in any container; "" is the model itself.
     steps : int, default 300
         Number of steps of Adam. More of them, and more of them in deep layers, make the error smaller.
-    learning_rate : float, default 0.1
+    learning_rate : float, default 0.3
         Size of the first step, in halves of the range of values; it falls to zero with a cosine.
     total_variation : float, default 0.01
-        Weight of the mean square of the differences between neighbouring pixels.
+        Weight of the mean square of the differences between neighbouring pixels. At the beginning it is thirty times as
+        high, so that large shapes come first.
     norm : float, default 0.001
         Weight of the mean sixth power of the pixels, which count from -1 to 1 over the range of values.
     jitter : int, default 0
@@ -131,7 +132,9 @@ def invert(
         probe.source = difference * (2 / square).astype(difference.dtype).reshape(each)
         return errors + canvas.penalties(), inside.backward(np.zeros_like(output))
 
-    history = canvas.paint(look, steps=steps, learning_rate=learning_rate, jitter=jitter, rng=rng, on_step=on_step)
+    history = canvas.paint(
+        look, steps=steps, learning_rate=learning_rate, jitter=jitter, smoothing=30, rng=rng, on_step=on_step
+    )
     return Inverted(canvas.images(), np.sqrt(errors), history)
 
 
@@ -140,7 +143,7 @@ def _square(values: Array) -> Array:
     return np.asarray(np.square(values, dtype=np.float64).sum(axis=tuple(range(1, values.ndim))))
 
 
-def draw_inversion(images: Array, inverted: Inverted, *, format: str = "png") -> bytes:
+def draw_inversion(images: Array, inverted: Inverted, names: Sequence[str] = (), *, format: str = "png") -> bytes:
     """Draw images, and below each what a layer knows of it.
 
     Parameters
@@ -149,6 +152,8 @@ def draw_inversion(images: Array, inverted: Inverted, *, format: str = "png") ->
         At most 16 are drawn.
     inverted : Inverted
         As of `invert`. Each image found has the scale of the one above, and its error as a title.
+    names : sequence of str, optional
+        One for each image found, its layer for example, to stand before its error.
     format : {"png", "svg"}
         Of the file.
 
@@ -160,7 +165,7 @@ def draw_inversion(images: Array, inverted: Inverted, *, format: str = "png") ->
     Raises
     ------
     ValueError
-        If ``format`` is unknown, or the shapes don't fit.
+        If ``format`` is unknown, the shapes don't fit, or there are other than N names.
     ImportError
         If matplotlib isn't installed.
 
@@ -179,9 +184,12 @@ def draw_inversion(images: Array, inverted: Inverted, *, format: str = "png") ->
         raise ValueError(f"draw_inversion: images found have shape {inverted.images.shape}, expected {images.shape}")
     shown = min(len(images), 16)
     figure = new_figure(max(shown * 1.1, 1.6), 2.5)
-    for axes, below, image, found, error in zip(*grid(figure, 2, shown), images, *inverted[:2], strict=False):
+    labels = labels_of("draw_inversion", names, len(images), "\n")
+    for axes, below, image, found, error, label in zip(
+        *grid(figure, 2, shown), images, *inverted[:2], labels, strict=False
+    ):
         bounds = float(image.min()), float(image.max())
         show_image(axes, image, bounds)
         show_image(below, found, bounds)
-        below.set_title(f"error {100 * error:.2g} %", fontsize=7)
+        below.set_title(f"{label}error {100 * error:.2g} %", fontsize=7)
     return file(figure, format)

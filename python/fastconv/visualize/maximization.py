@@ -7,7 +7,7 @@ D. Erhan, Y. Bengio, A. Courville, P. Vincent: Visualizing higher-layer features
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from fastconv import nn
 from fastconv._arguments import Array
 from fastconv.visualize.canvas import Canvas, check_painting
-from fastconv.visualize.drawing import check_format, check_planes, file, grid, new_figure, show_image
+from fastconv.visualize.drawing import check_format, check_planes, file, grid, labels_of, new_figure, show_image
 from fastconv.visualize.probe import Inside
 
 
@@ -148,7 +148,9 @@ def maximize(
         gradient *= -length / np.where(norms > 0, norms, 1)
         return means[np.arange(len(chosen)), chosen], gradient
 
-    history = canvas.paint(look, steps=steps, learning_rate=learning_rate, jitter=jitter, rng=rng, on_step=on_step)
+    history = canvas.paint(
+        look, steps=steps, learning_rate=learning_rate, jitter=jitter, smoothing=1, rng=rng, on_step=on_step
+    )
     return Maximized(canvas.images(), history[-1], history)
 
 
@@ -159,14 +161,14 @@ def _blank(model: nn.Layer, count: int, input_shape: tuple[int, ...] | None) -> 
     return np.zeros((count, *shape), np.float32)
 
 
-def draw_maximization(maximized: Maximized, names: tuple[str, ...] = (), *, format: str = "png") -> bytes:
+def draw_maximization(maximized: Maximized, names: Sequence[str] = (), *, format: str = "png") -> bytes:
     """Draw the images that channels answer to most.
 
     Parameters
     ----------
     maximized : Maximized
         As of `maximize`. Each image has its own scale, and the activation as a title.
-    names : tuple of str, optional
+    names : sequence of str, optional
         One for each image, to stand before its activation.
     format : {"png", "svg"}
         Of the file.
@@ -194,12 +196,10 @@ def draw_maximization(maximized: Maximized, names: tuple[str, ...] = (), *, form
     check_format("draw_maximization", format)
     images = maximized.images
     check_planes("draw_maximization", "images", images, (4,))
-    if len(names) not in (0, len(images)):
-        raise ValueError(f"draw_maximization: there are {len(names)} names, expected {len(images)}")
+    labels = labels_of("draw_maximization", names, len(images), ": ")
     columns = min(len(images), 8)
     rows = -(-len(images) // columns)
     figure = new_figure(max(columns * 1.2, 1.8), rows * 1.4)
-    labels = [f"{name}: " for name in names] or [""] * len(images)
     cells = grid(figure, rows, columns).flat
     for axes, image, label, activation in zip(cells, images, labels, maximized.activations, strict=False):
         show_image(axes, image)

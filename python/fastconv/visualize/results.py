@@ -15,24 +15,29 @@ from fastconv.training import EpochResult
 from fastconv.visualize.drawing import check_format, file, new_figure
 
 
-def learning_curves(history: Sequence[EpochResult]) -> bytes:
+def learning_curves(history: Sequence[EpochResult], *, format: str = "png") -> bytes:
     """Draw the loss and the share of misclassified images over the epochs, both on a logarithmic scale.
 
     Parameters
     ----------
     history : sequence of EpochResult
         At least one epoch.
+    format : {"png", "svg"}
+        Of the file.
 
     Returns
     -------
     bytes
-        A PNG file.
+        The file.
 
     Raises
     ------
+    ValueError
+        If ``format`` is unknown.
     ImportError
         If matplotlib isn't installed.
     """
+    check_format("learning_curves", format)
     ticker = require("matplotlib.ticker")
     figure = new_figure(9, 3.8)
     losses, errors = figure.subplots(1, 2)
@@ -54,10 +59,10 @@ def learning_curves(history: Sequence[EpochResult]) -> bytes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
-    return file(figure, "png")
+    return file(figure, format)
 
 
-def misclassified(dataset: Dataset, probabilities: Array, *, most: int = 40) -> bytes:
+def misclassified(dataset: Dataset, probabilities: Array, *, most: int = 40, format: str = "png") -> bytes:
     """Draw the images that a model gets wrong, those first that it is surest of.
 
     Parameters
@@ -68,17 +73,22 @@ def misclassified(dataset: Dataset, probabilities: Array, *, most: int = 40) -> 
         What the model gives to the images.
     most : int, default 40
         How many images to draw at most.
+    format : {"png", "svg"}
+        Of the file.
 
     Returns
     -------
     bytes
-        A PNG file.
+        The file.
 
     Raises
     ------
+    ValueError
+        If ``format`` is unknown.
     ImportError
         If matplotlib isn't installed.
     """
+    check_format("misclassified", format)
     predicted, sureness = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != dataset.labels)
     shown = wrong[np.argsort(-sureness[wrong], kind="stable")][:most]
@@ -94,7 +104,7 @@ def misclassified(dataset: Dataset, probabilities: Array, *, most: int = 40) -> 
         axes.set_title(f"{right} read as {taken}\n{100 * sureness[index]:.0f} % sure", fontsize=7)
     some = f" (here the {len(shown)} that it is surest of)" if len(shown) < len(wrong) else ""
     figure.suptitle(f"{len(wrong)} of {len(dataset):,} misclassified{some}", fontsize=10)
-    return file(figure, "png")
+    return file(figure, format)
 
 
 def confusion_matrix(confusion: NDArray[np.int64], classes: Sequence[str] = (), *, format: str = "png") -> bytes:
