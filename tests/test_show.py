@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from fastconv import cli
+from fastconv import cli, visualize
 
 
 def matrix(lines):
@@ -40,8 +40,11 @@ def test_windows_products_and_sums_of_a_convolution_add_up(capsys, size, kernel_
     for (at, total), step in zip(np.ndenumerate(output), steps[1:], strict=True):
         assert step[0] == f"output[{at[0]}, {at[1]}]"
         assert re.search(r"sum (-?\d+)", "\n".join(step))[1] == str(total)
-        three = matrix(re.sub(r"[*=]|sum.*", " ", line) for line in step[1:])
-        np.testing.assert_array_equal(three, np.hstack([windows[at], kernel, windows[at] * kernel]))
+        four = matrix(re.sub(r"[*=|]|sum.*", " ", line) for line in step[1:])
+        products = windows[at] * kernel
+        np.testing.assert_array_equal(
+            four, np.hstack([windows[at], kernel, products, products.sum(axis=1, keepdims=True)])
+        )
 
 
 def test_the_seed_chooses_the_numbers_which_are_small(capsys):
@@ -53,6 +56,52 @@ def test_the_seed_chooses_the_numbers_which_are_small(capsys):
     assert max(map(len, shown[0].splitlines())) < 80
 
 
+def test_the_steps_of_a_convolution_of_the_user_s_own_numbers_add_up():
+    rng = np.random.default_rng(0)
+    for image, kernel in ((rng.standard_normal((6, 5)), rng.standard_normal((3, 2))), (np.eye(4, dtype=int), [[2, 1]])):
+        steps = visualize.convolution_steps(image, kernel, stride=2, padding=1)
+        np.testing.assert_array_equal(steps.input, np.pad(image, 1))
+        np.testing.assert_array_equal(steps.products, steps.windows * np.asarray(kernel))
+        np.testing.assert_array_equal(steps.partial_sums, steps.products.sum(axis=-1))
+        np.testing.assert_allclose(steps.partial_sums.sum(axis=-1), steps.output, atol=1e-14)
+        for row, column in np.ndindex(steps.output.shape):
+            window = steps.input[2 * row :, 2 * column :][: len(kernel), : np.shape(kernel)[1]]
+            np.testing.assert_array_equal(steps.windows[row, column], window)
+    assert steps.output.dtype == np.int64
+    with pytest.raises(ValueError, match=r"shapes are \(4,\) and \(1, 2\), expected two axes each"):
+        visualize.convolution_steps(np.ones(4), kernel)
+
+
+def test_the_picture_shows_the_numbers_of_the_terminal_s_view(capsys, tmp_path):
+    pytest.importorskip("matplotlib")
+    words = "show conv --input 4x5 --kernel 2x3 --stride 2 --padding 1 --out".split()
+    assert cli.main([*words, str(tmp_path / "conv.svg")]) == 0
+    printed = capsys.readouterr().out
+    drawing = (tmp_path / "conv.svg").read_text()
+    texts = re.findall(r"<!-- (.*?) -->", drawing)
+    numbers = [int(text) for text in texts if re.fullmatch(r"-?\d+", text)]
+    blocks = [block.split("\n") for block in printed.strip().split("\n\n")]
+    steps = blocks[2:-1]
+    assert len(steps) == 9 and texts.count("∗") == 9
+    # A step has the padded input, kernel, products, sums of rows, and as many outputs as there are by then.
+    assert len(numbers) == 9 * (6 * 7 + 2 * 3 + 2 * 3 + 2) + sum(range(1, 10))
+    assert drawing.count("fill: #fdd0a2") == 9 * 6 and drawing.count("fill: #a1d99b") == 9
+    totals = [int(re.search(r"sum (-?\d+)", "\n".join(step))[1]) for step in steps]
+    assert numbers[-9:] == totals
+
+
+def test_many_steps_are_cut_and_said(tmp_path):
+    pillow = pytest.importorskip("PIL.Image")
+    pytest.importorskip("matplotlib")
+    steps = visualize.convolution_steps(np.ones((6, 6)), np.ones((3, 3)))
+    drawing = visualize.draw_convolution(steps, most=2, format="svg").decode()
+    assert "<!-- the first 2 of 16 steps -->" in drawing and drawing.count("fill: #a1d99b") == 2
+    (tmp_path / "a.png").write_bytes(visualize.draw_convolution(steps, most=2))
+    assert np.ptp(np.asarray(pillow.open(tmp_path / "a.png").convert("L"))) > 200
+    with pytest.raises(ValueError, match="most is 0, expected 1 or more"):
+        visualize.draw_convolution(steps, most=0)
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -60,6 +109,7 @@ def test_the_seed_chooses_the_numbers_which_are_small(capsys):
         ("--kernel 3", "argument --kernel: '3' isn't HxW"),
         ("--input 2x9", "show conv: kernel is 3x3, expected at most 2x9, the input with its padding"),
         ("--padding 3", "show conv: padding is 3, expected 0 to 2"),
+        ("--out a.jpg", "draw_convolution: format is 'jpg', expected 'png' or 'svg'"),
         ("--stride 0", "show conv: stride is 0, expected 1 to 12"),
         ("--seed -1", "show conv: seed is -1, expected 0 to"),
     ],

@@ -6,14 +6,14 @@ import argparse
 import re
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
-from typing import TypeAlias
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastconv import conv2d
+from fastconv import checkpoint
+from fastconv._arguments import Array
+from fastconv.visualize import ConvolutionSteps, convolution_steps, draw_convolution
 
-_Numbers: TypeAlias = NDArray[np.int64]
 _MOST = 12  # rows and columns that fit a terminal
 
 
@@ -23,13 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     conv = shown.add_parser("conv", help="a convolution step by step")
     conv.description = (
         "Show how a convolution of one channel is computed: each window of the input, its products with the kernel, "
-        "and their sum. The numbers are whole, small, and drawn from the seed."
+        "the sums of their rows, and the sum of these. The numbers are whole, small, and drawn from the seed."
     )
     extents = f"height and width, at most {_MOST}x{_MOST}"
     conv.add_argument("--input", type=_extents, default=(5, 5), metavar="HxW", help=f"{extents} (default: 5x5)")
     conv.add_argument("--kernel", type=_extents, default=(3, 3), metavar="HxW", help=f"{extents} (default: 3x3)")
     conv.add_argument("--stride", type=int, default=1, metavar="N", help="steps between windows (default: 1)")
     conv.add_argument("--padding", type=int, default=0, metavar="N", help="zeros around the input (default: 0)")
+    conv.add_argument("--out", type=Path, metavar="FILE", help="draw it as well, as FILE.png or FILE.svg")
     conv.add_argument("--seed", type=int, default=0, metavar="N", help="of the numbers (default: 0)")
 
 
@@ -53,7 +54,11 @@ def main(options: argparse.Namespace) -> int:
     rng = np.random.default_rng(options.seed)
     image = rng.integers(0, 10, (height, width))
     kernel = rng.integers(-2, 3, (kernel_h, kernel_w))
-    print("\n".join(_lines(image, kernel, stride, padding)))
+    steps = convolution_steps(image, kernel, stride=stride, padding=padding)
+    if options.out is not None:
+        picture = draw_convolution(steps, format=options.out.suffix.removeprefix(".").lower())
+        checkpoint.write_atomically(options.out, picture)
+    print("\n".join(_lines(steps)))
     return 0
 
 
@@ -65,30 +70,27 @@ def _extents(text: str) -> tuple[int, int]:
     return extents
 
 
-def _lines(image: _Numbers, kernel: _Numbers, stride: int, padding: int) -> Iterator[str]:
+def _lines(steps: ConvolutionSteps) -> Iterator[str]:
     """Yield what is shown, line by line."""
-    padded = np.pad(image, padding)
-    weight = kernel[:, :, None, None].astype(float)
-    output = conv2d(padded[None, :, :, None].astype(float), weight, stride=stride)[0, :, :, 0].astype(int)
-    yield from _beside(["input", *_rows(padded, padding)], ["kernel", *_rows(kernel)])
+    kernel, padding, stride, output = steps.kernel, steps.padding, steps.stride, steps.output
+    yield from _beside(["input", *_rows(steps.input, padding)], ["kernel", *_rows(kernel)])
     yield ""
-    for name, extent, taps, count in zip(("rows", "columns"), image.shape, kernel.shape, output.shape, strict=True):
-        yield f"{name} of the output: ({extent} + 2*{padding} - {taps}) // {stride} + 1 = {count}"
-    for row, column in np.ndindex(output.shape):
-        window = np.s_[row * stride : row * stride + len(kernel), column * stride : column * stride + kernel.shape[1]]
-        seen = padded[window]
+    for axis, name in enumerate(("rows", "columns")):
+        extent, taps = steps.input.shape[axis] - 2 * padding, kernel.shape[axis]
+        yield f"{name} of the output: ({extent} + 2*{padding} - {taps}) // {stride} + 1 = {output.shape[axis]}"
+    for at in np.ndindex(output.shape):
         middle = [""] * (len(kernel) // 2)
         yield ""
-        yield f"output[{row}, {column}]"
-        total = f"sum {output[row, column]}"
+        yield f"output[{at[0]}, {at[1]}]"
         yield from _beside(
-            _rows(seen), [*middle, "*"], _rows(kernel), [*middle, "="], _rows(seen * kernel), [*middle, total]
+            *(_rows(steps.windows[at]), [*middle, "*"], _rows(kernel), [*middle, "="], _rows(steps.products[at])),
+            *([*middle, "|"], _rows(steps.partial_sums[at][:, None]), [*middle, f"sum {output[at]}"]),
         )
     yield ""
     yield from ["output", *_rows(output)]
 
 
-def _rows(numbers: _Numbers, padding: int = 0) -> list[str]:
+def _rows(numbers: Array, padding: int = 0) -> list[str]:
     """Return a matrix as lines of one width, with dots for the zeros of that much padding."""
     texts = [[str(number) for number in line] for line in numbers]
     for row, column in np.ndindex(numbers.shape):

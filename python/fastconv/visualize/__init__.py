@@ -1,4 +1,4 @@
-"""Pictures: of a training run, and of what a network sees.
+"""Pictures: of a training run, of models and convolutions, and of what a network sees.
 
 What looks inside a network comes in pairs: a function that returns arrays, and one that draws them.
 """
@@ -10,17 +10,21 @@ from fastconv.visualize.layers import activations, draw_activations, draw_filter
 from fastconv.visualize.maximization import Maximized, draw_maximization, maximize
 from fastconv.visualize.results import confusion_matrix, learning_curves, misclassified
 from fastconv.visualize.saliency import draw_grad_cam, draw_saliency, grad_cam, saliency
+from fastconv.visualize.steps import ConvolutionSteps, convolution_steps, draw_convolution
 
 __all__ = [
     "Block",
+    "ConvolutionSteps",
     "Inverted",
     "Maximized",
     "Seen",
     "activations",
     "architecture",
     "confusion_matrix",
+    "convolution_steps",
     "draw_activations",
     "draw_architecture",
+    "draw_convolution",
     "draw_filters",
     "draw_grad_cam",
     "draw_inversion",
