@@ -40,12 +40,12 @@ def relative(request):
 
 @pytest.mark.parametrize(("layer", "error"), [("conv1", 0.015), ("conv2", 0.015), ("pool2", 0.03), ("fc", 0.01)])
 def test_inverted_features_reproduce_the_activations_of_their_layer(model, digits, layer, error):
-    inverted = visualize.invert(model, digits[:4], layer)
-    found, wanted = (visualize.activations(model, images, layer)[layer] for images in (inverted.images, digits[:4]))
-    norms = [np.linalg.norm(values.reshape(4, -1), axis=1) for values in (found - wanted, wanted)]
+    inverted = visualize.invert(model, digits[:2], layer)
+    found, wanted = (visualize.activations(model, images, layer)[layer] for images in (inverted.images, digits[:2]))
+    norms = [np.linalg.norm(values.reshape(2, -1), axis=1) for values in (found - wanted, wanted)]
     np.testing.assert_allclose(inverted.errors, norms[0] / norms[1], rtol=1e-3, atol=1e-5)
     assert inverted.errors.max() < error
-    assert inverted.history.shape == (301, 4) and inverted.images.dtype == np.float32
+    assert inverted.history.shape == (301, 2) and inverted.images.dtype == np.float32
     assert (inverted.history[-1] >= inverted.errors**2).all()
     assert (inverted.history[-1] < 0.03 * inverted.history[0]).all()
 
@@ -53,9 +53,9 @@ def test_inverted_features_reproduce_the_activations_of_their_layer(model, digit
 def test_a_shallow_layer_knows_the_image_and_a_deep_one_only_what_counts(model, digits):
     distances = {}
     for layer in ("conv1", "fc"):
-        found = visualize.invert(model, digits[:4], layer).images
-        distances[layer] = np.sqrt(np.square(found - digits[:4]).mean())
-        assert (model.twin().eval()(found).argmax(axis=1) == model.twin().eval()(digits[:4]).argmax(axis=1)).all()
+        found = visualize.invert(model, digits[2:4], layer, steps=200).images
+        distances[layer] = np.sqrt(np.square(found - digits[2:4]).mean())
+        assert (model.twin().eval()(found).argmax(axis=1) == model.twin().eval()(digits[2:4]).argmax(axis=1)).all()
     assert distances["conv1"] < 0.02 and distances["fc"] > 0.2
 
 
@@ -63,7 +63,7 @@ def test_penalties_and_jitter_act_on_the_image(model, digits):
     def variation(images):
         return sum(np.square(np.diff(images, axis=axis)).mean() for axis in (1, 2))
 
-    look = {"steps": 60, "layer": "fc"}
+    look = {"steps": 40, "layer": "fc"}
     rough, smooth = (visualize.invert(model, digits[:2], **look, total_variation=weight).images for weight in (0, 1))
     assert variation(smooth) < 0.2 * variation(rough)
     free, held = (visualize.invert(model, digits[:2], **look, norm=weight).images for weight in (0, 10))
@@ -80,7 +80,7 @@ def test_classes_maximised_are_predicted_and_beyond_all_real_digits(model, digit
     np.testing.assert_allclose(found.activations, logits.diagonal(), rtol=1e-5)
     real = model.twin().eval()(digits).max(axis=0)
     assert (found.activations > real).all() and np.median(found.activations / real) > 1.3
-    unbound = visualize.maximize(model, np.arange(10), total_variation=0, norm=0, jitter=0)
+    unbound = visualize.maximize(model, np.arange(10), total_variation=0, norm=0, jitter=0, steps=100)
     assert (unbound.activations > 1.3 * real).all() and np.median(unbound.activations / real) > 1.8
     assert found.images.min() >= 0 and found.images.max() <= 1
     assert found.history.shape == (257, 10) and (found.history[-1] > found.history[0]).all()
@@ -88,7 +88,7 @@ def test_classes_maximised_are_predicted_and_beyond_all_real_digits(model, digit
 
 def test_channels_maximised_answer_twice_as_much_as_to_any_digit(model, digits):
     means = visualize.activations(model, digits, "conv2")["conv2"].mean(axis=(1, 2)).max(axis=0)
-    channels = np.flatnonzero(means > np.median(means))
+    channels = np.flatnonzero(means > np.median(means))[::3]
     found = visualize.maximize(model, channels, "conv2")
     made = visualize.activations(model, found.images, "conv2")["conv2"].mean(axis=(1, 2))
     np.testing.assert_allclose(found.activations, made[np.arange(len(channels)), channels], rtol=1e-5)
@@ -114,6 +114,15 @@ def test_every_family_can_be_inverted_and_maximised(relative):
         assert maximized.images.shape == (2, 48, 48, 3)
         assert (maximized.activations >= maximized.history[0]).all() and maximized.activations.any(), layer
     assert all(np.array_equal(value, before[name]) for name, value in model.state_dict().items()) and model.training
+
+
+def test_large_coloured_images_are_no_exception():
+    model = models.mobilenet_v2(num_classes=5, width_multiplier=0.25)
+    image = np.random.default_rng(0).random((1, 224, 224, 3), np.float32)
+    inverted = visualize.invert(model, image, "block2", steps=4)
+    assert inverted.history[-1, 0] < inverted.history[0, 0] and inverted.images.shape == image.shape
+    maximized = visualize.maximize(model, 3, steps=4, total_variation=0, norm=0, jitter=0)
+    assert maximized.activations[0] > maximized.history[0, 0] and maximized.images.shape == image.shape
 
 
 def test_only_the_layers_that_are_needed_are_computed():

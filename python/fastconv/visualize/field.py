@@ -94,6 +94,7 @@ def receptive_field_of(
     """
     inside = Inside("receptive_field_of", model, gradients=True)
     probe = inside.named(layer)
+    inside.end_at(layer)
     if images is None:
         shape = getattr(model, "input_shape", None)
         if shape is None or integer("receptive_field_of", "samples", samples) < 1:

@@ -65,6 +65,7 @@ def activations(model: nn.Layer, images: Array, layer: str | None = None) -> dic
     wanted = {name for name, found in inside.layers.items() if type(found)._forward is not nn.Sequential._forward}
     if layer is not None:
         inside.named(layer)
+        inside.end_at(layer)
     inside.forward(inside.inputs(images))
     if layer is not None:
         return {layer: inside.output_of(layer)}
