@@ -76,7 +76,7 @@ def is_white_on_black(source: str | Path) -> bool:
 
 
 def npz(path: str | Path) -> tuple[Dataset, Dataset | None]:
-    """Read a data set from a file of `numpy.savez`.
+    """Read a data set from a file of ``numpy.savez``.
 
     Parameters
     ----------

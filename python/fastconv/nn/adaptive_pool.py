@@ -24,7 +24,7 @@ _MAX_BACKWARD = {
 
 
 class AdaptiveAvgPool(Layer):
-    """Mean over as many windows as there are to be outputs; use `AdaptiveAvgPool1d`, `2d` or `3d`.
+    """Mean over as many windows as there are to be outputs; use `AdaptiveAvgPool2d` and its kin.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class AdaptiveAvgPool(Layer):
 
 
 class AdaptiveMaxPool(Layer):
-    """Maximum over as many windows as there are to be outputs; use `AdaptiveMaxPool1d`, `2d` or `3d`.
+    """Maximum over as many windows as there are to be outputs; use `AdaptiveMaxPool2d` and its kin.
 
     Parameters
     ----------

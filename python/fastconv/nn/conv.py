@@ -101,7 +101,7 @@ class Conv(Layer):
 
     @property
     def window(self) -> dict[str, Any]:
-        """How the kernel slides: ``kernel_size``, ``stride``, ``padding`` and ``dilation``."""
+        """How the kernel slides, as ``kernel_size``, ``stride``, ``padding`` and ``dilation``."""
         kernel_size = self.parameters["weight"].shape[:-2]
         stride, padding, dilation, _, _ = self._sliding
         return {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}

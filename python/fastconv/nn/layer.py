@@ -138,12 +138,12 @@ class Layer(ABC):
 
     @property
     def buffers(self) -> Mapping[str, Array]:
-        """Arrays that no gradient changes but the forward pass in training mode: averages over batches, by name."""
+        """By name, the arrays that no gradient changes but a forward pass in training mode does, as averages over batches."""
         return MappingProxyType(self._buffers)
 
     @property
     def frozen(self) -> bool:
-        """Whether the parameters are to stay as they are: no gradient is computed for them, no optimizer moves them."""
+        """Whether the parameters stay as they are, with no gradient computed for them and no optimizer moving them."""
         return self._frozen
 
     @frozen.setter

@@ -36,7 +36,7 @@ class _Pool(Layer):
 
     @property
     def window(self) -> dict[str, Any]:
-        """How the window slides: ``kernel_size``, ``stride``, ``padding`` and what else was given."""
+        """How the window slides, as ``kernel_size``, ``stride``, ``padding`` and what else was given."""
         return dict(self._window)
 
     def _describe(self) -> str:

@@ -1,0 +1,67 @@
+"""How Sphinx builds the documentation: `sphinx-build -W --keep-going docs build/docs`, where warnings are errors.
+
+Pages are MyST Markdown. Those with a `file_format: mystnb` head are notebooks, executed at every build; an exception in
+one ends the build. The reference is made from the docstrings.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sphinx.util.nodes import make_refnode
+
+import fastconv
+
+project = "fastconv"
+author = "the authors of fastconv"
+release = version = fastconv.__version__
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+nitpicky = True  # a reference to a name that doesn't exist is a warning
+nitpick_ignore_regex = [("py:class", r"\*?\w+|\w+ to \w+")]  # but types of attributes are words for people
+default_role = "py:obj"  # `conv2d` in a docstring is a link
+
+html_theme = "furo"
+html_title = f"fastconv {release}"
+html_show_sphinx = False
+
+myst_heading_anchors = 3
+
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
+nb_merge_streams = True
+
+napoleon_google_docstring = False
+napoleon_use_param = False  # so are those of parameters
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+autodoc_inherit_docstrings = False  # `Layer` says once what every layer has
+autodoc_default_options = {"members": True}
+
+
+def _find_anywhere(app: Any, env: Any, node: Any, contents: Any) -> Any:
+    """Let a docstring name things as its author sees them, wherever in the package they are documented."""
+    if node["refdomain"] != "py":
+        return None
+    name = node["reftarget"].removeprefix("fc.")
+    known = env.domains["py"].objects
+    found = sorted((full for full in known if full == name or full.endswith(f".{name}")), key=len)
+    if not found:
+        return None
+    target = known[found[0]]  # the shortest: the function rather than a method of the same name
+    return make_refnode(app.builder, node["refdoc"], target.docname, target.node_id, contents, found[0])
+
+
+def _keep_stars(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Let the star of a shape, as in (N, *spatial, C), be a star, which reStructuredText takes for emphasis."""
+    lines[:] = [line if ">>>" in line else re.sub(r"(?<=[( ])\*(?=\w+[,)])", r"\*", line) for line in lines]
+
+
+def setup(app: Any) -> None:
+    """Connect what Sphinx calls."""
+    app.connect("autodoc-process-docstring", _keep_stars, priority=400)  # before napoleon
+    app.connect("missing-reference", _find_anywhere)
