@@ -26,6 +26,7 @@ html_theme = "furo"
 html_title = f"fastconv {release}"
 html_show_sphinx = False
 
+myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 
 nb_execution_mode = "force"

@@ -138,7 +138,7 @@ class Layer(ABC):
 
     @property
     def buffers(self) -> Mapping[str, Array]:
-        """Arrays that forward passes in training mode change, and no gradient, by name; such as averages over batches."""
+        """Arrays that forward passes in training mode change, and no gradient, by name; averages over batches."""
         return MappingProxyType(self._buffers)
 
     @property
