@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from docutils.nodes import SkipNode
+from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.util.nodes import make_refnode
 
 import fastconv
@@ -24,15 +26,17 @@ default_role = "py:obj"  # `conv2d` in a docstring is a link
 
 html_theme = "furo"
 html_title = f"fastconv {release}"
-html_show_sphinx = False
+html_show_sphinx = html_show_copyright = False
+html_math_renderer = "mathml"  # which browsers show by themselves, without a network
 
-myst_enable_extensions = ["deflist"]
+myst_enable_extensions = ["deflist", "dollarmath"]
 myst_heading_anchors = 3
 
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # with tables
 
 napoleon_google_docstring = False
 napoleon_use_param = False  # so are those of parameters
@@ -62,7 +66,14 @@ def _keep_stars(app: Any, what: str, name: str, thing: Any, options: Any, lines:
     lines[:] = [line if ">>>" in line else re.sub(r"(?<=[( ])\*(?=\w+[,)])", r"\*", line) for line in lines]
 
 
+def _write_math(translator: Any, node: Any) -> None:
+    tex = re.sub(r"\\[bB]ig(?![a-z])", "", node.astext()).replace(r"\dots", r"\ldots")  # which docutils doesn't know
+    translator.body.append(tex2mathml(tex, as_block=node.tagname == "math_block"))
+    raise SkipNode
+
+
 def setup(app: Any) -> None:
     """Connect what Sphinx calls."""
+    app.add_html_math_renderer("mathml", (_write_math, None), (_write_math, None))
     app.connect("autodoc-process-docstring", _keep_stars, priority=400)  # before napoleon
     app.connect("missing-reference", _find_anywhere)
