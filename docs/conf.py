@@ -34,7 +34,7 @@ myst_heading_anchors = 3
 
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
-nb_execution_timeout = 120
+nb_execution_timeout = 300
 nb_merge_streams = True
 nb_render_markdown_format = "myst"  # with tables
 
@@ -66,6 +66,11 @@ def _keep_stars(app: Any, what: str, name: str, thing: Any, options: Any, lines:
     lines[:] = [line if ">>>" in line else re.sub(r"(?<=[( ])\*(?=\w+[,)])", r"\*", line) for line in lines]
 
 
+def _leave_out(app: Any, what: str, name: str, thing: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out the fields of named tuples: their class says what they are, and their own words only count them."""
+    return (getattr(thing, "__doc__", None) or "").startswith("Alias for field number") or None
+
+
 def _write_math(translator: Any, node: Any) -> None:
     tex = re.sub(r"\\[bB]ig(?![a-z])", "", node.astext()).replace(r"\dots", r"\ldots")  # which docutils doesn't know
     translator.body.append(tex2mathml(tex, as_block=node.tagname == "math_block"))
@@ -75,5 +80,6 @@ def _write_math(translator: Any, node: Any) -> None:
 def setup(app: Any) -> None:
     """Connect what Sphinx calls."""
     app.add_html_math_renderer("mathml", (_write_math, None), (_write_math, None))
+    app.connect("autodoc-skip-member", _leave_out)
     app.connect("autodoc-process-docstring", _keep_stars, priority=400)  # before napoleon
     app.connect("missing-reference", _find_anywhere)

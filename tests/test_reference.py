@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+from abc import ABCMeta
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,13 @@ def test_all_packages_with_public_names_are_in_the_reference():
 def test_an_entry_is_of_the_kind_that_its_name_is():
     for package, kind, name in entries():
         thing = getattr(importlib.import_module(package), name)
-        expected = "autoclass" if inspect.isclass(thing) else "autofunction" if callable(thing) else "autodata"
+        expected = (
+            "autofunction"
+            if inspect.isfunction(thing)
+            else "autoclass"
+            if type(thing) in (type, ABCMeta)
+            else "py:data"
+        )
         assert kind == expected, f"{package}.{name}"
 
 
