@@ -26,6 +26,8 @@ default_role = "py:obj"  # `conv2d` in a docstring is a link
 
 html_theme = "furo"
 html_title = f"fastconv {release}"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 html_show_sphinx = html_show_copyright = False
 html_math_renderer = "mathml"  # which browsers show by themselves, without a network
 
