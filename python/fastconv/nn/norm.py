@@ -181,17 +181,12 @@ class BatchNorm(_ChannelNorm):
         return self.frozen or not self.training
 
     def _statistics(self, input: Array) -> Statistics:
-        if not self._constant:
-            return super()._statistics(input)
-        return of_running(self.buffers["running_mean"], self.buffers["running_var"], self.epsilon)
-
-    def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
-        output, saved = super()._forward(input)
-        if not self._constant:
-            _, _, found, _ = saved
-            count = output.size // self._channels
-            update_running(self.buffers["running_mean"], self.buffers["running_var"], found, count, self.momentum)
-        return output, saved
+        mean, variance = self.buffers["running_mean"], self.buffers["running_var"]
+        if self._constant:
+            return of_running(mean, variance, self.epsilon)
+        found = super()._statistics(input)
+        update_running(mean, variance, found, input.size // self._channels, self.momentum)
+        return found
 
     def _describe(self) -> str:
         momentum = {} if self.momentum == 0.1 else {"momentum": self.momentum}
