@@ -46,18 +46,29 @@ def grid() -> Iterator[Layer]:
         ((2, 1), (3, 2), (4, 2), (5, 2)), (16, 64, 256), (14, 28, 56), (1, 8)
     ):
         yield layer((batch, size, size), (kernel, kernel), channels, channels, stride=stride)
+    for dilation, channels, size, batch in itertools.product((2, 6), (16, 64, 256), (28, 56), (1, 4)):
+        yield layer((batch, size, size), (3, 3), channels, channels, dilation=dilation)
 
 
 def layer(
-    input: tuple[int, ...], kernel: tuple[int, ...], channels: int, filters: int, groups: int = 1, stride: int = 1
+    input: tuple[int, ...],
+    kernel: tuple[int, ...],
+    channels: int,
+    filters: int,
+    groups: int = 1,
+    *,
+    stride: int = 1,
+    dilation: int = 1,
 ) -> Layer:
     """Return a layer whose outputs are as many as its inputs, or as those by the stride."""
     shape = f"{'x'.join(map(str, input))} {'x'.join(map(str, kernel))}" + f" s{stride}" * (stride > 1)
+    shape += f" d{dilation}" * (dilation > 1)
     name = f"{shape} {channels}->{filters}" + f" /{groups}" * (groups > 1)
-    padding = tuple(((size - stride + 1) // 2, (size - stride) // 2) for size in kernel)
+    reach = tuple(dilation * (size - 1) + 1 - stride for size in kernel)
+    padding = tuple(((size + 1) // 2, size // 2) for size in reach)
     weight = (*kernel, channels // groups, filters)
-    strides = (stride,) * len(kernel)
-    return Layer("grid", name, "conv", (*input, channels), weight, strides, (1,) * len(kernel), padding, groups)
+    strides, dilations = (stride,) * len(kernel), (dilation,) * len(kernel)
+    return Layer("grid", name, "conv", (*input, channels), weight, strides, dilations, padding, groups)
 
 
 def takes_winograd(problem: Problem, algorithm: str) -> list[bool]:

@@ -42,6 +42,14 @@ WAYS = {
     "phases_of_groups": ((2, 33, 30, 40), (4, 4, 20, 24), {"padding": 1, "stride": 2, "groups": 2}),
     "phases_of_a_volume": ((1, 9, 20, 21, 16), (3, 4, 4, 16, 20), {"padding": 1, "stride": 2}),
     "phases_of_a_signal": ((3, 500, 20), (4, 20, 30), {"padding": 1, "stride": 2}),
+    "dilated": ((2, 33, 30, 20), (3, 3, 20, 24), {"padding": 2, "dilation": 2}),
+    "unequally_dilated": ((2, 33, 30, 20), (5, 3, 20, 24), {"padding": ((4, 0), (7, 9)), "dilation": (2, 5)}),
+    "dilated_beyond_the_map": ((2, 6, 5, 20), (3, 2, 20, 24), {"padding": ((9, 8), (7, 9)), "dilation": 9}),
+    "dilated_and_phases": ((2, 31, 30, 20), (3, 4, 20, 24), {"padding": 2, "dilation": (3, 1), "stride": (1, 2)}),
+    "dilated_few_tiles": ((1, 14, 13, 130), (3, 3, 130, 70), {"padding": 2, "dilation": 2}),
+    "dilated_volume": ((1, 7, 20, 21, 20), (3, 3, 3, 20, 24), {"padding": 2, "dilation": 2}),
+    "dilated_groups": ((4, 29, 31, 64), (3, 3, 32, 96), {"padding": 3, "dilation": 3, "groups": 2}),
+    "dilated_signal": ((3, 500, 20), (3, 20, 30), {"padding": "causal", "dilation": 16}),
 }
 
 
@@ -135,6 +143,11 @@ def test_the_reason_tells_the_tile_of_every_kernel(kernel, reason):
     x = np.broadcast_to(np.float32(0), (20, *(40,) * len(kernel), 256))
     w = np.broadcast_to(np.float32(0), (*kernel, 256, 256))
     assert fc.explain(x, w, padding="same").forward.reason.startswith(reason)
+
+
+def test_the_reason_tells_of_dilation():
+    for plan in fc.explain(*LAYER, padding="same", dilation=2):
+        assert plan.reason.startswith("F(4x4, 3x3) of pixels as far apart as the dilation: 36 multiplications")
 
 
 @pytest.mark.parametrize(

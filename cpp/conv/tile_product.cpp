@@ -219,8 +219,8 @@ struct Call {
         block.tiles = tiles;
         block.count = count;
         block.channels = segment.columns;
-        block.row_step = target.strides[1];
-        block.column_step = target.strides[2];
+        block.row_step = target.strides[1] * c.tiles.axes[1].residues;
+        block.column_step = target.strides[2] * c.tiles.axes[2].residues;
         block.planes = workspace.products + worker * plan.planes * plan.product_plane;
         block.plane_pitch = plan.product_plane;
         block.pitch = plan.product_pitch;

@@ -146,8 +146,8 @@ struct Call {
         }
         block.height = kernel_of(scheme.height, scheme.height.results);
         block.width = kernel_of(scheme.width, scheme.width.results);
-        block.row_step = s.grad_output.strides[1];
-        block.column_step = s.grad_output.strides[2];
+        block.row_step = s.grad_output.strides[1] * s.tiles.axes[1].residues;
+        block.column_step = s.grad_output.strides[2] * s.tiles.axes[2].residues;
         block.plane_pitch = plan.panel_plane;
         block.pitch = 0;
         block.first_row = at - chain_of(at);

@@ -59,7 +59,8 @@ void set_winograd_limit(index_t limit) { chosen_limit = static_cast<int>(checked
 
 TileAxes tile_axes(const AxisMap& map, int limit) {
     TileAxes axes;
-    const index_t taps = std::abs(map.tap_step) == 1 ? ceil_div(map.taps, map.source_step) : 0;
+    const bool in_a_row = std::abs(map.tap_step) == 1 || (map.source_step == 1 && map.target_step == 1);
+    const index_t taps = in_a_row ? ceil_div(map.taps, map.source_step) : 0;
     if (taps == 2) axes.ways[axes.count++] = {4, 2, 5};
     if (taps == 3)
         for (const index_t results : {6, 4, 2})
@@ -85,16 +86,24 @@ TilesAlong::TilesAlong(const AxisMap& map, const TileAxis& axis_way)
         joined = taps;
         joined_step = map.tap_step;
         kernel_joined = map.kernel_step;
-    } else if (map.tap_step > 0) {
+        return;
+    }
+    if (map.tap_step > 0) {
         joined = std::min(map.source_step, taps);
         joined_step = 1;
         kernel_joined = map.kernel_step;
         kernel_step = taps_step = map.source_step;
     } else {  // backwards, where there is no step: the last tap comes first
-        start -= taps - 1;
+        start += (taps - 1) * map.tap_step;
         kernel_start += (taps - 1) * map.kernel_step;
         kernel_step = -map.kernel_step;
     }
+    const index_t dilation = std::abs(map.tap_step);
+    if (dilation == 1) return;
+    residues = std::min(dilation, target);
+    point_step = dilation;
+    step = way.results * dilation;
+    tiles = residues * ceil_div(ceil_div(target, dilation), way.results);
 }
 
 TileGeometry::TileGeometry(const RowMap& map, const TileScheme& with)
@@ -135,7 +144,7 @@ void TileGeometry::source_tiles(const TensorView<const T>& view, index_t tap, in
         std::array<int, kAxes> from{}, to{};
         for (int i = 0; i < kAxes; ++i) {
             const TilesAlong& axis = axes[i];
-            const index_t at = axis.start + place.at[i] * axis.step + j[i] * axis.joined_step;
+            const index_t at = axis.source_of(place.at[i]) + j[i] * axis.joined_step;
             data += at * view.strides[i];
             from[i] = static_cast<int>(at < 0 ? std::min(ceil_div(-at, axis.point_step), axis.way.points) : 0);
             to[i] = static_cast<int>(
@@ -155,9 +164,10 @@ void TileGeometry::target_tiles(const TensorView<Value>& view, index_t first, in
         std::array<int, kAxes> to{};
         for (int i = 0; i < kAxes; ++i) {
             const TilesAlong& axis = axes[i];
-            const index_t at = place.at[i] * axis.way.results;
+            const index_t at = axis.target_of(place.at[i]);
             data += at * view.strides[i];
-            to[i] = static_cast<int>(std::min(axis.way.results, axis.target - at));
+            to[i] = static_cast<int>(
+                at < axis.target ? std::min(axis.way.results, ceil_div(axis.target - at, axis.residues)) : 0);
         }
         out[t] = {data, 0, to[1], 0, to[2]};
     }

@@ -1,6 +1,6 @@
 // A convolution cut into tiles for Winograd's algorithm: which axes are transformed and how, and where the tiles lie.
 //
-// Of height and width, an axis is transformed if its outputs meet two, three or five neighbouring pixels; the taps of
+// Of height and width, an axis is transformed if its outputs meet two, three or five pixels in a row; the taps of
 // the others, depth always among them, join the reduction. A tile of the source has `points` pixels along a transformed
 // axis and gives `results` pixels of the target. For the gradient of the weight, the target's pixels are given, and the
 // results of the transform are the taps.
@@ -8,6 +8,8 @@
 // At a stride s, pixels that are equal modulo s form a phase (core/row_map.h). An output meets neighbours in each phase
 // of the input: forwards, a convolution is one without a stride over the phases, which join the reduction, with a
 // kernel of ceil(taps / s) in each. Backwards, each phase of the input is a target of its own, and meets neighbours.
+//
+// With a dilation d, outputs that are equal modulo d meet neighbours among the pixels d apart: tiles take every d-th.
 #pragma once
 
 #include <array>
@@ -55,8 +57,9 @@ struct TilesAlong {
     TileAxis way;
     index_t source = 1, target = 1;               // extents
     index_t tiles = 1;                            // cover the target
-    index_t start = 0, step = 1;                  // the first point of tile t is at position start + t * step
-    index_t point_step = 1;                       // positions from a point to the next
+    index_t residues = 1;                         // tile t is number t / residues of residue t % residues
+    index_t start = 0, step = 1;                  // its first point is at position start + residue + number * step,
+    index_t point_step = 1;                       // the next one so many positions on
     index_t joined = 1, joined_step = 0;          // taps, or phases, of the reduction; positions from one to the next
     index_t kernel_start = 0, kernel_joined = 0;  // of joined tap j, tap i of the tile of the kernel is the kernel's
     index_t kernel_step = 0;                      // position kernel_start + j * kernel_joined + i * kernel_step,
@@ -66,6 +69,9 @@ struct TilesAlong {
     TilesAlong(const AxisMap& map, const TileAxis& way);
 
     index_t kernel_taps(index_t j) const { return way.transformed() ? ceil_div(taps - j, taps_step) : 1; }
+    // Of the first point of a tile in the source, without a tap, and of its first target; these are `residues` apart.
+    index_t source_of(index_t tile) const { return start + tile % residues + tile / residues * step; }
+    index_t target_of(index_t tile) const { return tile % residues + tile / residues * way.results * residues; }
 };
 
 // Where the tiles of a map's source and target lie, and those of the kernel.
@@ -78,7 +84,7 @@ struct TileGeometry {
 
     index_t count() const { return batch * axes[0].tiles * axes[1].tiles * axes[2].tiles; }
     index_t taps() const { return axes[0].joined * axes[1].joined * axes[2].joined; }
-    bool has_phases() const { return axes[1].point_step > 1 || axes[2].point_step > 1; }
+    bool has_phases() const { return axes[1].taps_step > 1 || axes[2].taps_step > 1; }
     index_t targets() const { return batch * axes[0].target * axes[1].target * axes[2].target; }
 
     // The tiles [first, first + count) of the source under a tap, and of the target, as a view of the map's targets.

@@ -11,7 +11,7 @@
 // results are the taps; sums over tiles stay transformed, so that there is one way back in the end.
 //
 // A stride leaves convolutions without one, in the phases of the input (conv/tiles.h): forwards and for the weight
-// these join the reduction, backwards each is a product of its own.
+// these join the reduction, backwards each is a product of its own. A dilation only sets the pixels of a tile apart.
 //
 // Rounding: relative to the largest values of a tile, not to each result's own; what isn't finite spreads over a tile.
 #include <algorithm>
@@ -148,30 +148,31 @@ bool supports(const ConvGeometry& g, Pass) {
     return can_transform(forward_map(g.axes[1])) || can_transform(forward_map(g.axes[2]));
 }
 
-std::string name_of(const TileScheme& scheme, bool phases) {
+constexpr const char* kPixels[] = {"", " in each phase of the stride", " of pixels as far apart as the dilation"};
+
+std::string name_of(const TileScheme& scheme, const char* pixels) {
     const TileAxis &h = scheme.height, &w = scheme.width;
     const auto both = [](index_t a, index_t b) { return std::to_string(a) + "x" + std::to_string(b); };
     const std::string results = both(h.results, w.results), taps = both(h.taps, w.taps);
-    return "F(" + results + ", " + taps + ")" + (phases ? " in each phase of the stride" : "") + ": " +
-           std::to_string(scheme.planes()) + " multiplications instead of " +
-           std::to_string(h.results * w.results * scheme.taps());
+    return "F(" + results + ", " + taps + ")" + pixels + ": " + std::to_string(scheme.planes()) +
+           " multiplications instead of " + std::to_string(h.results * w.results * scheme.taps());
 }
 
 // Every reason there is, made once: a call takes no time for it.
-const char* reason_for(const TileScheme& scheme, bool phases) {
+const char* reason_for(const TileScheme& scheme, std::size_t pixels) {
     constexpr std::size_t ways = 6;
     static const TileAxis axes[ways]{{}, {2, 3, 4}, {4, 3, 6}, {6, 3, 8}, {2, 5, 6}, {4, 2, 5}};
     static const std::vector<std::string> reasons = [] {
         std::vector<std::string> made;
-        for (const bool several : {false, true})
+        for (const char* which : kPixels)
             for (const TileAxis& height : axes)
-                for (const TileAxis& width : axes) made.push_back(name_of({height, width}, several));
+                for (const TileAxis& width : axes) made.push_back(name_of({height, width}, which));
         return made;
     }();
     const auto number = [](const TileAxis& axis) {
         return static_cast<std::size_t>(axis.taps == 5 ? 4 : axis.taps == 2 ? 5 : axis.results / 2);
     };
-    return reasons[((phases ? ways : 0) + number(scheme.height)) * ways + number(scheme.width)].c_str();
+    return reasons[(pixels * ways + number(scheme.height)) * ways + number(scheme.width)].c_str();
 }
 
 struct Costs {
@@ -202,9 +203,9 @@ const char* prefers(const ConvGeometry& g, Pass pass) {
     const Costs costs = costs_of(g, pass);
     const double weight = static_cast<double>(g.weight_size() / costs.scheme.taps() * costs.scheme.planes()) * 8;
     if (costs.tiles > costs.direct || weight > kMostWorkspace) return nullptr;
-    bool phases = false;
-    for (const Axis& axis : g.axes) phases |= axis.stride > 1;
-    return reason_for(costs.scheme, phases);
+    const Axis &height = g.axes[1], &width = g.axes[2];
+    if (height.stride > 1 || width.stride > 1) return reason_for(costs.scheme, 1);
+    return reason_for(costs.scheme, height.dilation > 1 || width.dilation > 1 ? 2 : 0);
 }
 
 }  // namespace

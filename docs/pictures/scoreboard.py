@@ -75,8 +75,9 @@ _GROUPS: tuple[tuple[str, Callable[[Layer], bool], str], ...] = (
     (
         "Dilated",
         lambda layer: max(layer.dilation) > 1,
-        "Winograd's algorithm isn't there for dilated kernels. Both libraries run a direct product, and PyTorch's, "
-        "which is generated for the very shape, is nearer to the peak.",
+        "Where the dilation is near the size of the map, tiles of every so-manieth pixel are nearly empty, and "
+        "Winograd's algorithm doesn't pay. Both libraries run a direct product, and PyTorch's, which is generated for "
+        "the very shape, is nearer to the peak.",
     ),
     (
         "1×1",
@@ -92,7 +93,8 @@ _GROUPS: tuple[tuple[str, Callable[[Layer], bool], str], ...] = (
     (
         "At a stride",
         lambda layer: max(layer.stride) > 1,
-        "Winograd's algorithm isn't there at a stride, and the gradient of the input falls into phases of few taps.",
+        "Kernels of three taps leave most phases of the stride with one or two, in which Winograd's algorithm saves "
+        "little; and the gradient of the input falls into phases of few taps.",
     ),
     (
         "Channels that fill no vector",

@@ -46,6 +46,7 @@ static_assert(is_correlation(2, 4));
 const Case kCases[] = {
     {"3x3", {2, 9, 11, 5}, {3, 3, 5, 7}, 1, 1, 1, 1, 1},
     {"whole and cut tiles", {1, 18, 13, 20}, {3, 3, 10, 18}, 1, 1, 1, 2, 2},
+    {"tiles of pixels apart", {2, 19, 22, 17}, {3, 3, 17, 18}, 1, 2, 1, 3, 1},
     {"phases of a stride", {2, 19, 22, 17}, {4, 5, 17, 18}, 2, 1, 1, 2, 1},
     {"strided", {1, 13, 12, 17}, {3, 4, 17, 33}, 2, 1, 1, 2, 1},
     {"stride and dilation share a factor", {2, 15, 9, 3}, {3, 2, 3, 4}, 2, 2, 3, 0, 1},

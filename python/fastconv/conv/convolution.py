@@ -141,9 +141,10 @@ def conv2d(
     the size of the summands. Denormals (below 1.2e-38 in float32, 2.2e-308 in float64), which processors
     are slow with, count as zero, as inputs and as results; NumPy's own arithmetic keeps them.
 
-    Kernels of 2, 3 and 5 taps with many channels, and larger ones at a stride, are where "auto" takes the algorithm
-    "winograd", up to three times as fast. It rounds more: up to three times the error of direct summation (root mean
-    square), relative to the largest values of a tile of 6 x 6 pixels, over which a NaN or an infinity spreads.
+    Kernels of 2, 3 and 5 taps with many channels, dilated or not, and larger ones at a stride, are where "auto" takes
+    the algorithm "winograd", up to three times as fast. It rounds more: up to three times the error of direct
+    summation (root mean square), relative to the largest values of a tile of 6 x 6 pixels, over which a NaN or an
+    infinity spreads.
     ``algorithm="direct"`` or ``fc.options(winograd=False)`` do without (docs/winograd.md has the measurements).
 
     References
