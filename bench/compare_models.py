@@ -41,7 +41,6 @@ STEPS = {
 }
 LEARNING_RATE, MOMENTUM = 1e-3, 0.9
 SHORTEST_TURN = 0.1  # seconds
-LONGEST_RUN = 60.0  # seconds, of steps whose memory is measured
 
 
 def our_step(model: nn.Layer, images, labels, inference: bool) -> Callable[[], object]:
@@ -145,7 +144,7 @@ def resident_megabytes() -> float:
     return pages * resource.getpagesize() / 2**20
 
 
-def memory_of(name: str, contender: str, numbers: multiprocessing.Queue) -> None:
+def memory_of(name: str, contender: str, seconds: float, numbers: multiprocessing.Queue) -> None:
     """Put the most memory that a process ever had, and after 3 and 200 steps, and before there was a model."""
     torch.set_num_threads(fc.get_num_threads())
     before = resident_megabytes()
@@ -153,24 +152,24 @@ def memory_of(name: str, contender: str, numbers: multiprocessing.Queue) -> None
     for _ in range(3):
         step()
     early = resident_megabytes()
-    # Long steps show it as well with fewer of them.
+    # Long steps show it as well with fewer of them than 200.
     start = time.perf_counter()
     for count in range(3, 200):
         step()
-        if time.perf_counter() - start > LONGEST_RUN and count >= 20:
+        if time.perf_counter() - start > seconds and count >= 20:
             break
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     numbers.put((peak, early, resident_megabytes(), before, count + 1))
 
 
-def print_memory(names: list[str]) -> None:
+def print_memory(names: list[str], seconds: float) -> None:
     """Print the memory of training steps, each in a process of its own."""
     context = multiprocessing.get_context("spawn")
     print("MB: at most, after 3 steps, after all, with libraries but without a model")
     for name in names:
         for contender in ("fastconv", "torch channels first", "torch channels last"):
             numbers = context.Queue()
-            process = context.Process(target=memory_of, args=(name, contender, numbers))
+            process = context.Process(target=memory_of, args=(name, contender, seconds, numbers))
             process.start()
             *megabytes, count = numbers.get()
             process.join()
@@ -188,7 +187,7 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true", help="memory instead of times")
     options = parser.parse_args()
     if options.memory:
-        return print_memory(options.models)
+        return print_memory(options.models, options.seconds)
     torch.set_num_threads(fc.get_num_threads())
 
     print(f"{fc.info()['isa']}, {fc.get_num_threads()} threads, torch {torch.__version__}; milliseconds")
