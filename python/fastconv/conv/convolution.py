@@ -57,7 +57,7 @@ def conv1d(
 
     Notes
     -----
-    Long kernels, of 64 taps and more, are where "auto" may take the algorithm "fft" (any dilation and groups, stride 1;
+    Long kernels, of 8 taps and more, are where "auto" may take the algorithm "fft" (any dilation and groups, stride 1;
     in 2-D and 3-D kernels along the width alone). It cuts the sequence in blocks of a few times the kernel's length and
     multiplies their Fourier transforms. Its error is a few log2(block) * eps, times the root mean square of the outputs
     of the whole block, small outputs beside large ones included; a NaN or an infinity spreads over its block and a
