@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 import fastconv as fc
-from fastconv import conv, nn
+from fastconv import _core, conv, nn
+from fastconv.conv.passes import forward
 
 
 def kept_layer():
@@ -67,6 +68,17 @@ def test_a_kept_weight_follows_the_shape_of_the_input_and_the_options():
     for isa in fc.info()["isa_available"]:
         with fc.options(isa=isa):
             np.testing.assert_array_equal(layer(x), kept_free(layer, x))
+
+
+def test_a_kept_weight_knows_kernels_of_another_shape_with_the_same_values():
+    """At a stride of 2, kernels of 3 and of 4 taps are transformed alike."""
+    x = np.random.default_rng(3).standard_normal((1, 24, 24, 16), np.float32)
+    tall = np.random.default_rng(4).standard_normal((4, 3, 16, 24), np.float32)
+    kept, sliding = _core.KeptWeight(), (2, 1, 1, 1, "zeros")
+    for weight in (tall, tall.reshape(3, 4, 16, 24)):
+        found = forward("conv2d", 2, x, weight, None, *sliding, None, "winograd", None, kept)
+        expected = conv.conv2d(x, weight, stride=2, padding=1, algorithm="winograd")
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_several_threads_share_a_kept_weight_while_it_changes_shape():

@@ -21,7 +21,7 @@ std::uint64_t checksum_of(const void* data, std::size_t bytes);
 class KeptWeight {
   public:
     // The checksum, and everything that the layout depends on.
-    using Key = std::array<std::uint64_t, 10>;
+    using Key = std::array<std::uint64_t, 12>;
 
     // Null where something else is kept.
     std::shared_ptr<void> find(const Key& key) const;

@@ -75,6 +75,8 @@ struct Call {
         const TileScheme& scheme = c.tiles.scheme;
         return {checksum_of(c.weight, static_cast<std::size_t>(c.g.weight_size()) * sizeof(T)),
                 number(sizeof(T)),
+                number(c.g.axes[1].kernel),
+                number(c.g.axes[2].kernel),
                 number((c.g.axes[1].stride * 16 + scheme.height.points) * 16 + scheme.height.taps),
                 number((c.g.axes[2].stride * 16 + scheme.width.points) * 16 + scheme.width.taps),
                 number(c.g.group_inputs()),
