@@ -161,6 +161,22 @@ def test_the_reason_tells_of_phases(kernel, reason):
         assert plan.reason.startswith(reason)
 
 
+def test_the_reason_tells_of_phases_only_where_transformed_axes_have_some():
+    x, w = (np.broadcast_to(np.float32(0), shape) for shape in ((2, 9, 30, 30, 128), (3, 3, 3, 128, 128)))
+    for plan in fc.explain(x, w, padding=1, stride=(2, 1, 1)):
+        assert plan.reason.startswith("F(4x4, 3x3): 36 multiplications instead of 144")
+
+
+@pytest.mark.parametrize(
+    ("x", "w", "keywords"),
+    [((2, 42, 79, 1), (2, 7, 1, 16), {"stride": (2, 3), "padding": (4, 2), "dilation": (2, 1)}),
+     ((2, 2, 38, 16), (5, 3, 16, 13), {"stride": (4, 1), "padding": ((2, 8), (0, 1))})],
+)  # fmt: skip
+def test_auto_never_takes_it_where_it_would_transform_nothing(x, w, keywords):
+    plan = fc.explain(np.zeros(x, np.float32), np.zeros(w, np.float32), **keywords)
+    assert "F(1x1, 1x1)" not in plan.backward_input.reason
+
+
 @pytest.mark.parametrize(
     ("x", "w"),
     [((8, 56, 56, 3), (3, 3, 3, 64)), ((8, 56, 56, 64), (3, 3, 64, 2)), ((1, 4, 4, 512), (3, 3, 512, 512)),

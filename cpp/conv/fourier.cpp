@@ -313,8 +313,8 @@ bool supports(const ConvGeometry& g, Pass pass) {
     return length <= kMostLength && 8 * static_cast<double>(length) * weights <= kMostWeightBytes;
 }
 
-// Measured, two cores of a Zen 4 with AVX-512, 8 to 48 taps, 1 to 256 channels, 100 to 16,384 samples: where this takes a
-// third of the operations by cost(), it is 1.2 to 5.9 times as fast as the direct or the grouped algorithm. It rounds
+// Measured, two cores of a Zen 4 with AVX-512, 8 to 48 taps, 1 to 256 channels, 100 to 16,384 samples: where this takes
+// a third of the operations by cost(), it is 1.2 to 5.9 times as fast as the direct or the grouped algorithm. It rounds
 // less, too: 0.3 to 1.6 times the error of direct (with 4 channels up to 2.1).
 const char* prefers(const ConvGeometry& g, Pass pass) {
     constexpr index_t kLongKernel = 8;

@@ -99,15 +99,27 @@ void forward(const ConvGeometry& g, const ForwardArguments<T>& arguments) {
     multiply(TileProduct<T>(g, best_scheme(g, Pass::kForward).scheme, arguments));
 }
 
-// Calls tiles(phase, scheme) or direct(phase) for each phase of the input. Those with the most taps take tiles; others,
-// which have fewer where the stride doesn't divide the kernel, only where that costs less.
+// Of any phase of the input, most of which have fewer where the stride doesn't divide the kernel.
+index_t most_taps_of_a_phase(const ConvGeometry& g) {
+    index_t product = 1;
+    for (const Axis& axis : g.axes) {
+        index_t most = 0;
+        for (index_t phase = 0; phase < std::min(axis.stride, axis.input); ++phase)
+            most = std::max(most, backward_map(axis, phase).taps);
+        product *= most;
+    }
+    return product;
+}
+
+// Calls tiles(phase, best) or direct(phase) for each phase of the input. Those with the most taps take tiles where an
+// axis of theirs can be transformed; others only where that costs less.
 template <class Tiles, class Direct>
 void for_each_phase(const ConvGeometry& g, const Tiles& tiles, const Direct& direct) {
-    const index_t most_taps = best_scheme(g, Pass::kForward).scheme.taps();
+    const index_t most_taps = most_taps_of_a_phase(g);
     for_each_backward_map(g, g.batch, [&](const RowMap& phase) {
         const Best best = best_scheme(g, Pass::kBackwardInput, phase);
-        const bool meets_something = phase.taps() > 0;
-        if (meets_something && (best.scheme.taps() == most_taps || best.cost < direct_cost(g, phase))) {
+        const bool meets_something = phase.taps() > 0, transforms = best.scheme.planes() > 1;
+        if (meets_something && transforms && (phase.taps() == most_taps || best.cost < direct_cost(g, phase))) {
             tiles(phase, best);
         } else {
             direct(phase);
@@ -202,10 +214,13 @@ const char* prefers(const ConvGeometry& g, Pass pass) {
     if (winograd_limit() == 0) return nullptr;
     const Costs costs = costs_of(g, pass);
     const double weight = static_cast<double>(g.weight_size() / costs.scheme.taps() * costs.scheme.planes()) * 8;
-    if (costs.tiles > costs.direct || weight > kMostWorkspace) return nullptr;
-    const Axis &height = g.axes[1], &width = g.axes[2];
-    if (height.stride > 1 || width.stride > 1) return reason_for(costs.scheme, 1);
-    return reason_for(costs.scheme, height.dilation > 1 || width.dilation > 1 ? 2 : 0);
+    const bool transforms = costs.scheme.planes() > 1;  // any phase
+    if (!transforms || costs.tiles > costs.direct || weight > kMostWorkspace) return nullptr;
+    const auto any = [&](index_t Axis::* step) {
+        return (costs.scheme.height.transformed() && g.axes[1].*step > 1) ||
+               (costs.scheme.width.transformed() && g.axes[2].*step > 1);
+    };
+    return reason_for(costs.scheme, any(&Axis::stride) ? 1 : any(&Axis::dilation) ? 2 : 0);
 }
 
 }  // namespace
