@@ -89,7 +89,8 @@ py::array forward(const std::string& operation, const py::array& input, index_t 
         const Statistics statistics = check_statistics(operation, geometry, mean, inverse_std);
         auto output = output_array<T>(
             operation, shape_of(input), out,
-            {input, scale ? py::handle(*scale) : py::handle(Py_None), bias ? py::handle(*bias) : py::handle(Py_None)});
+            {input, scale ? py::handle(*scale) : py::handle(Py_None), bias ? py::handle(*bias) : py::handle(Py_None),
+             addend ? py::handle(*addend) : py::handle(Py_None)});
         T* target = output.mutable_data();
         const py::gil_scoped_release nogil;
         channel_norm_forward<T>(geometry, source.data(), statistics, {factor.data(), offset.data()}, added.data(), kind,
