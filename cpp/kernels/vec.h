@@ -165,14 +165,6 @@ FASTCONV_INLINE Vec<T> permute(Vec<T> value, WordOrder order) {
 #endif
 }
 
-// Copies `count` values and fills up to `width` with zeros. Not inlined: a kernel's tail needs it in
-// dozens of places, and none of them is hot.
-template <class T>
-__attribute__((noinline)) void copy_first(const T* source, index_t count, T* target, index_t width) {
-    for (index_t i = 0; i < count; ++i) target[i] = source[i];
-    for (index_t i = count; i < width; ++i) target[i] = 0;
-}
-
 // NaN compares false and stays: max(0, NaN) is NaN here, as everywhere in this library. Denormals compare equal to 0
 // (see core/denormals.h).
 template <class T>
