@@ -158,7 +158,7 @@ struct Call {
     // Where the part of the weight begins that a task which transforms weights will probably need next: its next
     // block's or that of the task after the others' next ones.
     const T* weight_ahead(index_t task, index_t depth_block) const {
-        if (!plan.transforms_late) return nullptr;
+        if (!plan.transforms_late || c.tiles.scheme.taps() != c.g.taps()) return nullptr;  // not all taps of a channel
         if (++depth_block == plan.depth_blocks) {
             depth_block = 0;
             task += plan.threads;
@@ -170,7 +170,7 @@ struct Call {
                (c.backward ? column * c.g.out_channels + channel : channel * c.g.out_channels + column);
     }
 
-    // While it multiplies at the planes one after the other, each of them fetches a vector of a tap of what is ahead.
+    // While it multiplies at the planes one after the other, each of them fetches some of a tap of what is ahead.
     void fetch(const T* ahead, index_t plane, RowBlock<T>& block) const {
         const index_t planes_per_tap = std::max<index_t>(plan.planes / c.g.taps(), 1);
         const index_t tap = plane / planes_per_tap, vector = plane % planes_per_tap * kernels.vector_width;

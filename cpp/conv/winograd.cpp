@@ -187,21 +187,29 @@ const char* reason_for(const TileScheme& scheme, std::size_t pixels) {
     return reasons[(pixels * ways + number(scheme.height)) * ways + number(scheme.width)].c_str();
 }
 
+// Of the transformed weight, in float64.
+double weight_bytes(const ConvGeometry& g, const RowMap& map, const TileScheme& scheme) {
+    const index_t taps = TileGeometry(map, scheme).taps() * scheme.planes();
+    return 8 * static_cast<double>(taps) * static_cast<double>(g.group_inputs() * g.out_channels);
+}
+
 struct Costs {
     double tiles = 0, direct = 0;
-    TileScheme scheme;  // of the phase with the most products
+    double weight_bytes = 0;  // of one phase at most
+    TileScheme scheme;        // of the phase with the most products
 };
 
 Costs costs_of(const ConvGeometry& g, Pass pass) {
     if (pass != Pass::kBackwardInput) {
         const RowMap map = forward_map(g, g.batch);
         const Best best = best_scheme(g, pass, map);
-        return {best.cost, direct_cost(g, map), best.scheme};
+        return {best.cost, direct_cost(g, map), weight_bytes(g, map, best.scheme), best.scheme};
     }
     Costs costs;
     for_each_phase(g, [&](const RowMap& phase, const Best& best) {
         costs.tiles += best.cost;
         costs.direct += direct_cost(g, phase);
+        costs.weight_bytes = std::max(costs.weight_bytes, weight_bytes(g, phase, best.scheme));
         if (best.scheme.taps() > costs.scheme.taps()) costs.scheme = best.scheme;
     }, [&](const RowMap& phase) {
         costs.tiles += direct_cost(g, phase);
@@ -213,9 +221,8 @@ Costs costs_of(const ConvGeometry& g, Pass pass) {
 const char* prefers(const ConvGeometry& g, Pass pass) {
     if (winograd_limit() == 0) return nullptr;
     const Costs costs = costs_of(g, pass);
-    const double weight = static_cast<double>(g.weight_size() / costs.scheme.taps() * costs.scheme.planes()) * 8;
     const bool transforms = costs.scheme.planes() > 1;  // any phase
-    if (!transforms || costs.tiles > costs.direct || weight > kMostWorkspace) return nullptr;
+    if (!transforms || costs.tiles > costs.direct || costs.weight_bytes > kMostWorkspace) return nullptr;
     const auto any = [&](index_t Axis::* step) {
         return (costs.scheme.height.transformed() && g.axes[1].*step > 1) ||
                (costs.scheme.width.transformed() && g.axes[2].*step > 1);

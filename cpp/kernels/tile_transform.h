@@ -159,6 +159,7 @@ FASTCONV_INLINE void with_constants(const AxisTransform& transform, const Visit&
     if (wanted == key(Kind::kData, 8, 8)) return visit.template operator()<Constants<Kind::kData, 8, 8>>();
     if (wanted == key(Kind::kKernel, 3, 8)) return visit.template operator()<Constants<Kind::kKernel, 3, 8>>();
     if (wanted == key(Kind::kResult, 8, 6)) return visit.template operator()<Constants<Kind::kResult, 8, 6>>();
+    __builtin_trap();  // a tile that has no constants here
 }
 
 constexpr int kMostValues = kMostPoints * kMostPoints;
