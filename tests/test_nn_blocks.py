@@ -115,8 +115,24 @@ def test_a_sum_made_by_the_last_normalization_is_that_of_two_passes(activation, 
     assert_close(one(input), other(input), 1e-6)
     if mode == "train":
         assert_close(one.backward(gradient), other.backward(gradient), 1e-6)
-        for name, expected in {**other.gradients, **other.buffers}.items():
-            assert_close({**one.gradients, **one.buffers}[name], expected, 1e-6, name)
+        for name, expected in other.gradients.items():
+            assert_close(one.gradients[name], expected, 1e-6, name)
+        assert not np.allclose(other.buffers["body.1.running_mean"], 0)
+    for name, expected in other.buffers.items():
+        assert_close(one.buffers[name], expected, 1e-6, name)
+
+
+@pytest.mark.parametrize("kind", [nn.Sequential, nn.BatchNorm])
+def test_a_body_that_computes_something_else_than_its_base_is_called_as_it_is(kind):
+    class Doubled(kind):
+        def _forward(self, input):
+            output, saved = super()._forward(input)
+            return 2 * output, saved
+
+    body = Doubled(nn.BatchNorm(3)) if kind is nn.Sequential else Doubled(3)
+    input = np.random.default_rng(0).standard_normal((4, 2, 2, 3)).astype(np.float32)
+    expected = input + 2 * nn.BatchNorm(3)(input)
+    np.testing.assert_allclose(nn.Residual(body)(input), expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(("call", "message"), [

@@ -172,7 +172,9 @@ class Sequential(Container):
 
     @property
     def _adds(self) -> bool:
-        return bool(self.layers) and list(self.layers.values())[-1]._adds
+        # A subclass may do more than call its layers.
+        plain = type(self)._forward is Sequential._forward
+        return plain and bool(self.layers) and list(self.layers.values())[-1]._adds
 
     def _call_adding(self, input: Array, addend: Array, activation: Activation | None) -> Array:
         *layers, last = self.layers.values()

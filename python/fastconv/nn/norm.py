@@ -66,7 +66,8 @@ class _ChannelNorm(Layer):
 
     @property
     def _adds(self) -> bool:
-        return self.activation is None
+        # A subclass may compute something else.
+        return self.activation is None and type(self)._forward is _ChannelNorm._forward
 
     def _call_adding(self, input: Array, addend: Array, activation: Activation | None) -> Array:
         check_sum(input, addend)
