@@ -28,10 +28,16 @@ def make_tiny(*, seed, dtype, num_classes=10, initializer=None):
     return model
 
 
+def make_published(**options):
+    """A model that was published for colours, and passes its options on, as `models.resnet18` does."""
+    return models.lenet5(**{"in_channels": 3} | options)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def tiny():
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setitem(models.MODELS, "tiny", make_tiny)
+        monkeypatch.setitem(models.MODELS, "published", make_published)
         yield
 
 
@@ -209,3 +215,40 @@ def test_every_choice_of_a_recipe_has_an_option(capsys):
     for field in fields(Recipe):
         if field.name != "model":
             assert f"--{field.name.replace('_', '-')} " in text, field.name
+
+
+@pytest.mark.parametrize("model", ["lenet5", "published"])
+@pytest.mark.parametrize(("kind", "channels"), [("colour", 3), ("grey", 1), ("digits", 1)])
+def test_a_model_is_made_for_the_channels_of_its_data(model, kind, channels, pictures, tmp_path, capsys):
+    source, image = tmp_path / "grey", pictures / "red" / "3.png"
+    for path in sorted(pictures.rglob("*.png")):
+        target = source / path.relative_to(pictures)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(path).convert("L").save(target)
+    if kind == "digits":
+        digits, _ = training.load_data(Recipe("lenet5"))
+        source = tmp_path / "digits.npz"
+        np.savez(source, images=digits.images[:60, ..., 0], labels=digits.labels[:60])
+    given = ["train", model, "--data", str(pictures if kind == "colour" else source), "--out", str(tmp_path / "run")]
+    assert cli.main([*given, "--epochs", "1", "--augment", ""]) == 0
+    assert cli.main(["train", model, "--out", str(tmp_path / "run"), "--resume"]) == 0
+    run = training.Run.load(tmp_path / "run" / LAST)
+    assert run.recipe.in_channels == channels and run.model.input_shape == (32, 32, channels)
+    assert cli.main(["evaluate", str(tmp_path / "run" / LAST)]) == 0
+    capsys.readouterr()
+    assert cli.main(["predict", str(tmp_path / "run" / LAST), str(image)]) == 0
+    assert re.search(r"3\.png: \w+ \(", capsys.readouterr().out)
+
+
+def test_other_channels_are_taken_if_asked_for_and_kept_by_who_starts_from_the_run(pictures, tmp_path, capsys):
+    for channels, out, more in (("1", "one", []), ("0", "zero", []), (None, "next", ["--start-from"])):
+        given = ["train", "published", "--data", str(pictures), "--epochs", "1", "--out", str(tmp_path / out)]
+        given += ["--in-channels", channels] if channels else [*more, str(tmp_path / "one" / BEST)]
+        assert cli.main(given) == 0
+        wanted = 3 if channels == "0" else 1
+        assert training.Run.load(tmp_path / out / BEST).model.input_shape == (32, 32, wanted)
+    capsys.readouterr()
+    assert cli.main([*given[:6], "--out", str(tmp_path / "one"), "--resume", "--in-channels", "3"]) == 2
+    assert "the run has in_channels 1, not 3" in capsys.readouterr().err
+    assert cli.main(["train", "tiny", "--in-channels", "1", "--out", str(tmp_path / "no")]) == 2
+    assert capsys.readouterr().err == "fastconv: tiny: in_channels is 1, expected 3\n"

@@ -168,6 +168,25 @@ def test_a_file_that_is_no_npz_file_is_named(tmp_path):
         data.npz(tmp_path / "b.npz")
 
 
+def test_channels_of_a_source_are_those_that_its_images_are_stored_with(tmp_path):
+    Image = pytest.importorskip("PIL.Image")
+    assert data.number_of_channels("digits") == 1
+    np.savez(tmp_path / "a.npz", images=np.zeros((2, 4, 4, 5), np.uint8), labels=[0, 1])
+    assert data.number_of_channels(tmp_path / "a.npz") == 5
+    for split, modes in (("test", ("RGB", "L")), ("train", ("L", "LA"))):
+        for name, mode in zip("ab", modes, strict=True):
+            (tmp_path / "folder" / split / name).mkdir(parents=True)
+            Image.new(mode, (4, 4)).save(tmp_path / "folder" / split / name / "0.png")
+    assert data.number_of_channels(tmp_path / "folder") == 1
+    assert data.number_of_channels(tmp_path / "folder" / "train") == 1
+    assert data.number_of_channels(tmp_path / "folder" / "test") == 3
+    (tmp_path / "folder" / "train" / "a" / "1.png").write_bytes(b"?")
+    with pytest.raises(ValueError, match=r"1\.png: not an image that can be read"):
+        data.number_of_channels(tmp_path / "folder")
+    with pytest.raises(FileNotFoundError, match="no such file or folder"):
+        data.number_of_channels(tmp_path / "nowhere")
+
+
 def test_only_mnist_is_white_on_black(tmp_path):
     assert data.is_white_on_black("digits") and not data.is_white_on_black(tmp_path)
     (tmp_path / "train-images-idx3-ubyte.gz").touch()

@@ -27,6 +27,7 @@ _OPTIONS: dict[str, tuple[tuple[str, type, str, str], ...]] = {
             "digits; a folder with MNIST's files, or with pictures in one folder a class; an NPZ file",
         ),
         ("validation", float, "SHARE", "share of the images to evaluate on, where the data have no test set"),
+        ("in_channels", int, "N", "channels of the images that the model takes; 0: those that it was published with"),
         ("epochs", int, "N", "passes over the training images"),
         ("batch_size", int, "N", "images a step"),
         ("patience", int, "N", "end after so many epochs without a new best; 0: never"),
@@ -56,6 +57,7 @@ _OPTIONS: dict[str, tuple[tuple[str, type, str, str], ...]] = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to its parser."""
     default = {field.name: as_text(field.default) for field in fields(Recipe)}
+    default["in_channels"] = "those of the data, or of the run to start from"
     parser.add_argument("model", metavar="MODEL", help=", ".join(models.MODELS))
     # What isn't given stays absent, so that --resume can tell it from what is given.
     for title, rows in _OPTIONS.items():
@@ -99,7 +101,10 @@ def main(options: argparse.Namespace) -> int:
         run = _resumed(folder, given, options.start_from)
         train, test = training.load_data(run.recipe)
     else:
-        run, train, test = _new(Recipe(**given), options.start_from)
+        recipe = Recipe(**given)
+        if "in_channels" not in given:
+            recipe = _with_channels(recipe, options.start_from)
+        run, train, test = _new(recipe, options.start_from)
         _clear(folder, options.overwrite)
 
     events = training.TensorBoard(folder) if options.tensorboard else None
@@ -136,6 +141,12 @@ def main(options: argparse.Namespace) -> int:
         f"{100 * best.test_accuracy:.2f} % in epoch {best.epoch}; all results in {folder}"
     )
     return 0
+
+
+def _with_channels(recipe: Recipe, start: Path | None) -> Recipe:
+    if start is None:
+        return recipe.with_data_channels()
+    return replace(recipe, in_channels=Run.load(start).recipe.in_channels)
 
 
 def _new(recipe: Recipe, start: Path | None) -> tuple[Run, data.Dataset, data.Dataset]:

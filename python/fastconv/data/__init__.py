@@ -7,7 +7,7 @@ from fastconv.data.dataset import Dataset, digits, mnist, split
 from fastconv.data.idx import read_idx
 from fastconv.data.images import pad_images, read_image, read_picture
 from fastconv.data.prefetch import prefetch
-from fastconv.data.sources import image_folder, is_white_on_black, load, npz
+from fastconv.data.sources import image_folder, is_white_on_black, load, npz, number_of_channels
 
 __all__ = [
     "Augmentation",
@@ -27,6 +27,7 @@ __all__ = [
     "mnist",
     "npz",
     "number_of_batches",
+    "number_of_channels",
     "pad_images",
     "prefetch",
     "read_idx",

@@ -89,6 +89,18 @@ def read_picture(path: str | Path, *, height: int, width: int, channels: int = 3
         return np.asarray(fitted, np.uint8).reshape(height, width, channels)
 
 
+def is_grey(path: str | Path) -> bool:
+    """Return whether an image file holds shades of grey only, by the way in which it is stored.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, ImportError
+        As `read_picture`.
+    """
+    with _opened(Path(path)) as image:
+        return image.mode.partition(";")[0] in ("1", "L", "LA", "La", "I", "F")
+
+
 def pad_images(images: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     """Return images (N, H, W, C) with zeros around them, as (N, height, width, C).
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastconv._extras import require
 from fastconv.data.dataset import Dataset, digits, mnist
-from fastconv.data.images import read_picture
+from fastconv.data.images import is_grey, read_picture
 
 _TRAIN, _TEST = "train", ("test", "val", "valid", "validation")
 
@@ -73,6 +73,36 @@ def load(source: str | Path, *, input_shape: Sequence[int] | None = None) -> tup
 def is_white_on_black(source: str | Path) -> bool:
     """Return whether a source that `load` reads holds digits as MNIST does: grey, white on black."""
     return source == "digits" or any(Path(source).expanduser().glob("*-ubyte*"))
+
+
+def number_of_channels(source: str | Path) -> int:
+    """Return how many channels the images have in a source that `load` reads.
+
+    Returns
+    -------
+    int
+        1 for digits, for MNIST's files and where all pictures of a folder (of ``train``, where there is one) are stored
+        as grey ones; 3 for other folders of pictures; for an NPZ file what it holds.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, ImportError
+        As `load`.
+
+    Examples
+    --------
+    >>> from fastconv import data
+    >>> data.number_of_channels("digits")
+    1
+    """
+    if is_white_on_black(source):
+        return 1
+    path = Path(source).expanduser()
+    if not path.is_dir():
+        return load(path)[0].images.shape[-1]
+    train = path / _TRAIN if _has_train(path) else path
+    pictures = (picture for folder in _folders(train) for picture in _files(folder))
+    return 1 if all(map(is_grey, pictures)) else 3
 
 
 def npz(path: str | Path) -> tuple[Dataset, Dataset | None]:
@@ -212,10 +242,14 @@ def _pictures(path: Path, input_shape: Sequence[int] | None) -> tuple[Dataset, D
         raise ValueError(f"{path}: folders of pictures need the input_shape that they are to fit")
     height, width, channels = input_shape
     read = partial(image_folder, height=height, width=width, channels=channels)
-    if _TRAIN not in names or not _folders(path / _TRAIN):
+    if not _has_train(path):
         return read(path), None
     train, tests = read(path / _TRAIN), [name for name in _TEST if name in names]
     return train, read(path / tests[0], classes=train.classes) if tests else None
+
+
+def _has_train(path: Path) -> bool:
+    return (path / _TRAIN).is_dir() and bool(_folders(path / _TRAIN))
 
 
 def _folders(path: Path) -> list[Path]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from fastconv import data, models, nn, optim
 from fastconv.data import Augmentation
@@ -25,6 +27,9 @@ class Recipe:
         What `fastconv.data.load` reads: "digits", a folder or a file.
     validation : float, default 0.2
         Share of the images that are held out for evaluation, where the data have no test set.
+    in_channels : int, default 0
+        Channels of the images that the model takes; 0 stands for those that it was published with. Grey images have
+        three equal channels where it takes three.
     epochs, batch_size : int
         Passes over the training images, and images a step.
     optimizer : {"adamw", "adam", "sgd"}
@@ -84,6 +89,7 @@ class Recipe:
     model: str
     data: str = "digits"
     validation: float = 0.2
+    in_channels: int = 0
     epochs: int = 30
     batch_size: int = 64
     optimizer: str = "adamw"
@@ -109,7 +115,16 @@ class Recipe:
             object.__setattr__(self, name, _texts(getattr(self, name)))
         for name, least in {"epochs": 1, "batch_size": 1, "decay_epochs": 1}.items():
             self._check(name, least, math.inf)
-        for name in ("learning_rate", "weight_decay", "decay_factor", "clip_norm", "mixup", "patience", "seed"):
+        for name in (
+            "learning_rate",
+            "weight_decay",
+            "decay_factor",
+            "clip_norm",
+            "mixup",
+            "patience",
+            "in_channels",
+            "seed",
+        ):
             self._check(name, 0, math.inf)
         for name in ("momentum", "label_smoothing", "ema", "warmup", "validation"):
             self._check(name, 0, 1)
@@ -125,6 +140,43 @@ class Recipe:
             raise ValueError(
                 f"{name} is {value}, expected {least} or more{'' if end == math.inf else f', below {end}'}"
             )
+
+    def with_data_channels(self) -> Recipe:
+        """Return the recipe with the channels of its data as ``in_channels``, unless the model is fixed to others.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError, ImportError
+            As `fastconv.data.number_of_channels`.
+
+        Examples
+        --------
+        >>> from fastconv import training
+        >>> training.Recipe("resnet18").with_data_channels().in_channels
+        1
+        """
+        return replace(self, in_channels=data.number_of_channels(self.data)) if _takes_channels(self.model) else self
+
+    def create_model(self, **options: Any) -> nn.Sequential:
+        """Return a new model of the recipe, with the options of `fastconv.models.create`.
+
+        Raises
+        ------
+        ValueError
+            If there is no model of this name, or it takes other channels than ``in_channels``.
+
+        Examples
+        --------
+        >>> from fastconv import training
+        >>> training.Recipe("lenet5", in_channels=3).create_model(num_classes=2).input_shape
+        (32, 32, 3)
+        """
+        if self.in_channels and _takes_channels(self.model):
+            options["in_channels"] = self.in_channels
+        model = models.create(self.model, **options)
+        if self.in_channels and model.input_shape is not None and model.input_shape[-1] != self.in_channels:
+            raise ValueError(f"{self.model}: in_channels is {self.in_channels}, expected {model.input_shape[-1]}")
+        return model
 
     def augmentations(self) -> list[Augmentation]:
         """Return what ``augment`` names."""
@@ -183,7 +235,7 @@ def load_data(recipe: Recipe) -> tuple[data.Dataset, data.Dataset]:
     Raises
     ------
     FileNotFoundError, ValueError, ImportError
-        As `fastconv.data.load`; ValueError, too, if there is no model of the recipe's name.
+        As `fastconv.data.load`; ValueError, too, if there is no model of the recipe's name and channels.
 
     Examples
     --------
@@ -194,9 +246,17 @@ def load_data(recipe: Recipe) -> tuple[data.Dataset, data.Dataset]:
     # Only pictures have to fit; and a model that is large takes long to draw.
     shape = None
     if recipe.data != "digits":
-        shape = models.create(recipe.model, initializer=nn.initialize.zeros).input_shape
+        shape = recipe.create_model(initializer=nn.initialize.zeros).input_shape
     train, test = data.load(recipe.data, input_shape=shape)
     return (train, test) if test is not None else data.split(train, recipe.validation, seed=recipe.seed)
+
+
+def _takes_channels(model: str) -> bool:
+    """Return whether a model's function has an argument ``in_channels``, or passes all on to one that has."""
+    if model not in models.MODELS:
+        return False
+    arguments = inspect.signature(models.MODELS[model]).parameters.values()
+    return any(argument.name == "in_channels" or argument.kind is argument.VAR_KEYWORD for argument in arguments)
 
 
 def _texts(value: str | Iterable[str]) -> tuple[str, ...]:

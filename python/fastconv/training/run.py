@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastconv import checkpoint, classification, models, nn, optim
+from fastconv import checkpoint, classification, nn, optim
 from fastconv._arguments import Array
 from fastconv.training import diagnosis
 from fastconv.training.evaluation import Evaluation, adapt
@@ -88,8 +88,8 @@ class Run:
     Raises
     ------
     ValueError
-        If there is no model of the recipe's name, the model has no layer of a name in ``rate_factors``, or there are no
-        classes.
+        If there is no model of the recipe's name and channels, the model has no layer of a name in ``rate_factors``, or
+        there are no classes.
     """
 
     def __init__(self, recipe: Recipe, *, classes: Sequence[str] = _DIGITS, white_on_black: bool = True) -> None:
@@ -98,7 +98,7 @@ class Run:
         self.recipe = recipe
         self.classes = tuple(classes)
         self.white_on_black = white_on_black
-        self.model = models.create(recipe.model, num_classes=len(self.classes), seed=recipe.seed)
+        self.model = recipe.create_model(num_classes=len(self.classes), seed=recipe.seed)
         self.optimizer = recipe.make_optimizer(self.model)
         self.average = optim.ExponentialMovingAverage(self.model, recipe.ema) if recipe.ema else None
         self.history: list[EpochResult] = []
