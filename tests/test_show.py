@@ -72,6 +72,30 @@ def test_the_steps_of_a_convolution_of_the_user_s_own_numbers_add_up():
         visualize.convolution_steps(np.ones(4), kernel)
 
 
+def test_own_numbers_are_taken_from_the_command_line_and_from_files(capsys, tmp_path):
+    np.save(tmp_path / "edge.npy", np.array([[1, -1]], np.int8))
+    assert cli.main(["show", "conv", "--input", "1, 2, 250; 3, 4, 5", "--kernel", str(tmp_path / "edge.npy")]) == 0
+    blocks = capsys.readouterr().out.strip().split("\n\n")
+    np.testing.assert_array_equal(matrix(blocks[-1].split("\n")[1:]), [[-1, -248], [-1, -1]])
+    assert cli.main(["show", "conv", "--input", "1 2;3 4", "--kernel=-.5;.25"]) == 0
+    assert capsys.readouterr().out.endswith("output\n0.25    0\n")
+    for array, message in (
+        (np.zeros((2, 2, 1)), "is 2x2x1, expected 1 to 12 rows"),
+        (np.array([["a"]]), "expected num"),
+    ):
+        np.save(tmp_path / "bad.npy", array)
+        with pytest.raises(SystemExit):
+            cli.main(["show", "conv", "--input", str(tmp_path / "bad.npy")])
+        assert message in capsys.readouterr().err
+
+
+def test_bytes_do_not_overflow_in_the_steps_of_a_convolution():
+    steps = visualize.convolution_steps(np.full((2, 2), 200, np.uint8), np.full((2, 2), 3, np.uint8))
+    assert steps.products.max() == 600 and steps.output.item() == 2400 == steps.partial_sums.sum()
+    with pytest.raises(TypeError, match="kernel is <U1, expected whole numbers or floats"):
+        visualize.convolution_steps(np.eye(2), np.array([["a"]]))
+
+
 def test_the_picture_shows_the_numbers_of_the_terminal_s_view(capsys, tmp_path):
     pytest.importorskip("matplotlib")
     words = "show conv --input 4x5 --kernel 2x3 --stride 2 --padding 1 --out".split()
@@ -105,8 +129,16 @@ def test_many_steps_are_cut_and_said(tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ("--input 5x13", "argument --input: '5x13' isn't HxW with 1 to 12 rows and columns, such as 5x5"),
-        ("--kernel 3", "argument --kernel: '3' isn't HxW"),
+        ("--input 5x13", "argument --input: '5x13' is 5x13, expected 1 to 12 rows and columns"),
+        ("--kernel 0x1", "argument --kernel: '0x1' is 0x1, expected 1 to 12 rows and columns"),
+        ("--kernel 3xa", "argument --kernel: '3xa' isn't HxW such as 5x5, rows such as 1,2;3,4, or a file"),
+        (
+            "--input 1,2;3",
+            "argument --input: '1,2;3' isn't HxW such as 5x5, rows such as 1,2;3,4, or a file: "
+            "its rows have 2, 1 numbers",
+        ),
+        ("--input 1,nan", "not all of its numbers are finite"),
+        ("--input nowhere.npy", "No such file"),
         ("--input 2x9", "show conv: kernel is 3x3, expected at most 2x9, the input with its padding"),
         ("--padding 3", "show conv: padding is 3, expected 0 to 2"),
         ("--out a.jpg", "draw_convolution: format is 'jpg', expected 'png' or 'svg'"),

@@ -99,7 +99,7 @@ def number_of_channels(source: str | Path) -> int:
         return 1
     path = Path(source).expanduser()
     if not path.is_dir():
-        return load(path)[0].images.shape[-1]
+        return int(load(path)[0].images.shape[-1])
     train = path / _TRAIN if _has_train(path) else path
     pictures = (picture for folder in _folders(train) for picture in _files(folder))
     return 1 if all(map(is_grey, pictures)) else 3

@@ -15,7 +15,7 @@ from fastconv.visualize.drawing import check_format, file, new_figure
 
 
 class ConvolutionSteps(NamedTuple):
-    """All numbers on the way from an input to the output.
+    """All numbers on the way from an input to the output, int64 or float64.
 
     Attributes
     ----------
@@ -66,6 +66,8 @@ def convolution_steps(image: Array, kernel: Array, *, stride: int = 1, padding: 
     ------
     ValueError
         If one of the arrays hasn't two axes, or the kernel is larger than the input with its padding.
+    TypeError
+        If one of the arrays holds no numbers.
 
     Examples
     --------
@@ -79,7 +81,7 @@ def convolution_steps(image: Array, kernel: Array, *, stride: int = 1, padding: 
     (array([ 1, -5]), array([[-4, -4],
            [-4, -4]]))
     """
-    image, kernel = np.asarray(image), np.asarray(kernel)
+    image, kernel = _wide("image", image), _wide("kernel", kernel)
     if image.ndim != 2 or kernel.ndim != 2:
         raise ValueError(f"convolution_steps: shapes are {image.shape} and {kernel.shape}, expected two axes each")
     dtype = np.result_type(image, kernel)
@@ -90,6 +92,14 @@ def convolution_steps(image: Array, kernel: Array, *, stride: int = 1, padding: 
     windows = np.lib.stride_tricks.sliding_window_view(padded, kernel.shape)[::stride, ::stride]
     products = windows * kernel
     return ConvolutionSteps(padded, kernel, windows, products, products.sum(axis=-1), output, stride, padding)
+
+
+def _wide(name: str, numbers: Array) -> Array:
+    """Return numbers in a type that holds their products and sums, which that of a picture's bytes doesn't."""
+    array = np.asarray(numbers)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"convolution_steps: {name} is {array.dtype}, expected whole numbers or floats")
+    return array.astype(np.float64 if array.dtype.kind == "f" else np.int64)
 
 
 _CELL = 0.32  # inches
