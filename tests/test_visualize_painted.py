@@ -95,13 +95,28 @@ def test_channels_maximised_answer_twice_as_much_as_to_any_digit(model, digits):
     assert np.median(found.activations / means[channels]) > 2
 
 
+def test_channels_that_grey_noise_leaves_silent_are_woken_by_other_noise():
+    """Each channel is a detector with a threshold that grey noise doesn't reach, the last one's nothing reaches."""
+    model = nn.Sequential(conv=nn.Conv2d(1, 3, 4, activation="relu", initializer=nn.initialize.zeros))
+    weight, bias = model.layers["conv"].parameters.values()
+    weight[:, :2, 0, 0], weight[:, 2:, 0, 0] = 1, -1
+    weight[..., 1], bias[:] = -weight[..., 0], [-3, -3, -100]
+    found = visualize.maximize(model, [0, 1, 2], "conv", input_shape=(16, 16, 1), steps=40)
+    assert (found.history[0, :2] > 0).all() and (found.activations[:2] > 3 * found.history[0, :2]).all()
+    assert found.activations[2] == 0
+    grey = np.full((1, 16, 16, 1), 0.5, np.float32)
+    assert visualize.maximize(model, 0, "conv", start=grey, steps=2).activations[0] == 0
+
+
 def test_a_silent_channel_is_woken_by_images_that_it_answers_to(model, digits):
     outputs = visualize.activations(model, digits, "conv2")["conv2"].mean(axis=(1, 2))
-    silent = [c for c in range(64) if not visualize.maximize(model, c, "conv2", steps=1).activations.any()]
-    channel = max(silent, key=lambda c: outputs[:, c].max())
+    grey = np.full((64, 28, 28, 1), 0.5, np.float32)
+    silent = visualize.maximize(model, np.arange(64), "conv2", start=grey, steps=1).history[0] == 0
+    channel = int(np.where(silent, outputs.max(axis=0), 0).argmax())
     best = digits[[outputs[:, channel].argmax()]]
-    woken = visualize.maximize(model, channel, "conv2", start=best)
-    assert woken.history[0, 0] > 0 and woken.activations[0] > 2 * outputs[:, channel].max()
+    for start in (best, None):
+        woken = visualize.maximize(model, channel, "conv2", start=start)
+        assert woken.history[0, 0] > 0 and woken.activations[0] > 2 * outputs[:, channel].max()
 
 
 def test_every_family_can_be_inverted_and_maximised(relative):

@@ -64,7 +64,8 @@ def maximize(
     layer : str, default ""
         The dotted name of a layer, in any container; "" is the model itself.
     start : ndarray, (N, *spatial, C), optional
-        Images to begin with; by default noise around the middle of the range.
+        Images to begin with; by default noise around the middle of the range, or, for a channel that makes nothing but
+        zeros of that, of 16 images of stronger and coarser noise the one that it answers to most.
     input_shape : tuple of int, optional
         Shape of an image where there is no ``start``, (*spatial, C); by default the model's ``input_shape``.
     bounds : pair of float, default (0, 1)
@@ -100,7 +101,8 @@ def maximize(
     Notes
     -----
     Each image's gradient is brought to the same length, because channels differ in scale. A channel that a ReLU holds
-    at zero has none, and its image stays grey; ``start`` may be images to which it answers.
+    at zero has none: where neither noise nor the ``start`` wakes it, its image is only smoothed, and its activation is
+    zero. A ``start`` of images to which it answers helps then.
 
     References
     ----------
@@ -125,28 +127,44 @@ def maximize(
     inside = Inside("maximize", model, gradients=True)
     probe = inside.named(layer)
     inside.end_at(layer)
-    images = inside.inputs(_blank(model, len(chosen), input_shape) if start is None else start)
+    rng = np.random.default_rng(seed)
+    if start is None:
+        images = inside.inputs(_noise((len(chosen), *_shape(model, input_shape)), 0.1, 1, bounds, rng))
+    else:
+        images = inside.inputs(start)
     if len(images) != len(chosen):
         raise ValueError(f"maximize: start has {len(images)} images, expected {len(chosen)}, one for each channel")
     inside.forward(images)
     made = inside.output_of(layer)
     if not 0 <= chosen.min() <= chosen.max() < made.shape[-1]:
         raise ValueError(f"maximize: channels is {channels!r}, expected 0 to {made.shape[-1] - 1}")
+    positions = tuple(range(1, made.ndim - 1))
+
+    def means(made: Array) -> Array:
+        return np.asarray(made.mean(axis=positions, dtype=np.float64)[:, chosen])
+
+    silent = means(made).diagonal() == 0
+    if start is None and silent.any():
+        most = np.zeros(len(chosen))
+        for patch in _PATCHES:
+            other = inside.inputs(_noise((1, *images.shape[1:]), 1.0, patch, bounds, rng))
+            inside.forward(other)
+            answers = means(inside.output_of(layer))[0]
+            images[silent & (answers > most)] = other
+            most = np.maximum(most, answers)
     probe.source = np.zeros_like(made)
     np.moveaxis(probe.source, -1, 1)[np.arange(len(chosen)), chosen] = 1
-    positions = tuple(range(1, made.ndim - 1))
-    rng = np.random.default_rng(seed)
-    canvas = Canvas(images, bounds, total_variation, norm, True, rng, start)
+    canvas = Canvas(images, bounds, total_variation, norm, True, rng, images)
     # A step uphill of mean square 1, in the units of the penalties' gradients.
     length = 2 / ((bounds[1] - bounds[0]) * math.sqrt(images[0].size))
 
     def look(painted: Array) -> tuple[Array, Array]:
         output = inside.forward(painted)
-        means = inside.output_of(layer).mean(axis=positions, dtype=np.float64)
+        answers = means(inside.output_of(layer)).diagonal()
         gradient = inside.backward(np.zeros_like(output))
         norms = np.sqrt(np.square(gradient).sum(axis=tuple(range(1, gradient.ndim)), keepdims=True))
         gradient *= -length / np.where(norms > 0, norms, 1)
-        return means[np.arange(len(chosen)), chosen], gradient
+        return answers, gradient
 
     history = canvas.paint(
         look, steps=steps, learning_rate=learning_rate, jitter=jitter, smoothing=1, rng=rng, on_step=on_step
@@ -154,11 +172,25 @@ def maximize(
     return Maximized(canvas.images(), history[-1], history)
 
 
-def _blank(model: nn.Layer, count: int, input_shape: tuple[int, ...] | None) -> Array:
+_PATCHES = (1, 2, 4, 8) * 4  # pixels of one value in each other noise: edges of any width, as strokes have them
+
+
+def _shape(model: nn.Layer, input_shape: tuple[int, ...] | None) -> tuple[int, ...]:
     shape = getattr(model, "input_shape", None) if input_shape is None else input_shape
     if shape is None:
         raise ValueError("maximize: input_shape is None, and the model has none; expected (*spatial, channels)")
-    return np.zeros((count, *shape), np.float32)
+    return tuple(shape)
+
+
+def _noise(
+    shape: tuple[int, ...], spread: float, patch: int, bounds: tuple[float, float], rng: np.random.Generator
+) -> Array:
+    """Return images of noise around the middle of the range, with equal pixels in each patch."""
+    noise = rng.standard_normal((shape[0], *(-(-extent // patch) for extent in shape[1:-1]), shape[-1]))
+    for axis, extent in enumerate(shape[1:-1], 1):
+        noise = noise.repeat(patch, axis).take(range(extent), axis)
+    low, high = bounds
+    return np.asarray(np.clip((low + high) / 2 + spread * (high - low) / 2 * noise, low, high), np.float32)
 
 
 def draw_maximization(maximized: Maximized, names: Sequence[str] = (), *, format: str = "png") -> bytes:
