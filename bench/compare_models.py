@@ -171,8 +171,10 @@ def print_memory(names: list[str], seconds: float) -> None:
             numbers = context.Queue()
             process = context.Process(target=memory_of, args=(name, contender, seconds, numbers))
             process.start()
-            *megabytes, count = numbers.get()
             process.join()
+            if process.exitcode:
+                raise SystemExit(f"{name}, {contender}: the process ended with {process.exitcode}")
+            *megabytes, count = numbers.get()
             print(
                 f"{name:14} {contender:21}", *(f"{value:8.0f}" for value in megabytes), f"  {count} steps", flush=True
             )

@@ -41,9 +41,9 @@ def test_all_pictures_are_made_beside_the_checkpoint(run, capsys):
     with loaded.averaged() as model:
         image = training.adapt(model, data.digits()[1].images[:1])
         label = training.predict(model, image)[0]
-        expected = visualize.draw_saliency(*(np.repeat(image, 3, axis=0), np.concatenate([
-            visualize.saliency(model, image, method=method) for method in ("gradient", "smooth", "integrated")
-        ])))  # fmt: skip
+        methods = ("gradient", "smooth", "integrated")
+        maps = [visualize.saliency(model, image, method=method) for method in methods]
+        expected = visualize.draw_saliency(np.repeat(image, 3, axis=0), np.concatenate(maps), titles=methods)
     shown = f"the image shows {label.argmax()} ({100 * label.max():.1f} %); 9 pictures in {run / 'pictures'}\n"
     assert capsys.readouterr().out == shown
     np.testing.assert_array_equal(pixels(run / "pictures" / "saliency.png"), pixels(io.BytesIO(expected)))

@@ -167,3 +167,11 @@ def test_maps_are_drawn(draw):
     assert draw(images, np.abs(maps), format="svg").decode().rstrip().endswith("</svg>")
     with pytest.raises(ValueError, match=r"maps have shape \(2, 9, 8\), expected \(2, 9, 9\)"):
         draw(images, maps[..., :-1])
+
+
+@pytest.mark.parametrize("draw", [visualize.draw_saliency, visualize.draw_grad_cam])
+def test_titles_stand_above_the_images(draw):
+    images, maps = np.zeros((2, 4, 4, 1), np.float32), np.ones((2, 4, 4), np.float32)
+    picture = draw(images, maps, titles=["one", "other"], format="svg").decode()
+    assert "<!-- one -->" in picture and "<!-- other -->" in picture
+    assert "<!--" not in draw(images, maps, format="svg").decode()

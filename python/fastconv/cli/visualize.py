@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -73,18 +74,16 @@ def _activations(subject: _Subject) -> bytes:
 
 
 def _saliency(subject: _Subject) -> bytes:
-    maps = [
-        visualize.saliency(subject.model, subject.image, method="gradient"),
-        visualize.saliency(subject.model, subject.image, method="smooth"),
-        visualize.saliency(subject.model, subject.image, method="integrated"),
-    ]
+    methods: tuple[Literal["gradient", "smooth", "integrated"], ...] = ("gradient", "smooth", "integrated")
+    maps = [visualize.saliency(subject.model, subject.image, method=method) for method in methods]
     images = np.repeat(subject.image, len(maps), axis=0)
-    return visualize.draw_saliency(images, np.concatenate(maps), format=subject.format)
+    return visualize.draw_saliency(images, np.concatenate(maps), titles=methods, format=subject.format)
 
 
 def _grad_cam(subject: _Subject) -> bytes:
     maps = visualize.grad_cam(subject.model, subject.image, layer=subject.layer)
-    return visualize.draw_grad_cam(subject.image, maps, format=subject.format)
+    titles = [subject.layer or "last convolution"]
+    return visualize.draw_grad_cam(subject.image, maps, titles=titles, format=subject.format)
 
 
 def _inversion(subject: _Subject) -> bytes:

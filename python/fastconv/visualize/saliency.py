@@ -6,6 +6,7 @@ gradients say the latter, and Grad-CAM where the evidence lies. `draw_saliency` 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -201,7 +202,7 @@ def grad_cam(model: nn.Layer, images: Array, classes: int | Array | None = None,
 _CONVOLUTIONS = (nn.Conv, nn.SeparableConv, nn.ConvTranspose)
 
 
-def draw_saliency(images: Array, maps: Array, *, format: str = "png") -> bytes:
+def draw_saliency(images: Array, maps: Array, *, titles: Sequence[str] = (), format: str = "png") -> bytes:
     """Draw images, and below each what its pixels weigh.
 
     Parameters
@@ -210,6 +211,8 @@ def draw_saliency(images: Array, maps: Array, *, format: str = "png") -> bytes:
         At most 16 are drawn.
     maps : ndarray, (N, H, W)
         As of `saliency`. Each has its own scale; where there are negative numbers, these are blue and others red.
+    titles : sequence of str, default ()
+        What stands above the images.
     format : {"png", "svg"}
         Of the file.
 
@@ -232,10 +235,10 @@ def draw_saliency(images: Array, maps: Array, *, format: str = "png") -> bytes:
     >>> visualize.draw_saliency(np.eye(6).reshape(1, 6, 6, 1), np.eye(6).reshape(1, 6, 6))[1:4]
     b'PNG'
     """
-    return _draw("draw_saliency", images, maps, format, overlay=False)
+    return _draw("draw_saliency", images, maps, titles, format, overlay=False)
 
 
-def draw_grad_cam(images: Array, maps: Array, *, format: str = "png") -> bytes:
+def draw_grad_cam(images: Array, maps: Array, *, titles: Sequence[str] = (), format: str = "png") -> bytes:
     """Draw images, and below each the same with the evidence over it.
 
     Parameters
@@ -244,6 +247,8 @@ def draw_grad_cam(images: Array, maps: Array, *, format: str = "png") -> bytes:
         At most 16 are drawn.
     maps : ndarray, (N, H, W)
         As of `grad_cam`. Each has its own scale, from blue to red.
+    titles : sequence of str, default ()
+        What stands above the images.
     format : {"png", "svg"}
         Of the file.
 
@@ -266,17 +271,20 @@ def draw_grad_cam(images: Array, maps: Array, *, format: str = "png") -> bytes:
     >>> visualize.draw_grad_cam(np.eye(6).reshape(1, 6, 6, 1), np.eye(6).reshape(1, 6, 6))[1:4]
     b'PNG'
     """
-    return _draw("draw_grad_cam", images, maps, format, overlay=True)
+    return _draw("draw_grad_cam", images, maps, titles, format, overlay=True)
 
 
-def _draw(operation: str, images: Array, maps: Array, format: str, *, overlay: bool) -> bytes:
+def _draw(operation: str, images: Array, maps: Array, titles: Sequence[str], format: str, *, overlay: bool) -> bytes:
     check_format(operation, format)
     check_planes(operation, "images", images, (4,))
     if maps.shape != images.shape[:3]:
         raise ValueError(f"{operation}: maps have shape {maps.shape}, expected {images.shape[:3]}")
     shown = min(len(images), 16)
     figure = new_figure(shown * 1.1 if shown > 1 else 1.6, 2.3)
-    for axes, below, image, values in zip(*grid(figure, 2, shown), images, maps, strict=False):
+    above, below_all = grid(figure, 2, shown)
+    for axes, title in zip(above, titles, strict=False):
+        axes.set_title(title, fontsize=8)
+    for axes, below, image, values in zip(above, below_all, images, maps, strict=False):
         show_image(axes, image)
         reach = float(np.abs(values).max()) or 1.0
         style: dict[str, Any] = {"cmap": "inferno", "vmin": 0, "vmax": reach}
