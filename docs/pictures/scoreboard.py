@@ -93,8 +93,8 @@ _GROUPS: tuple[tuple[str, Callable[[Layer], bool], str], ...] = (
     (
         "At a stride",
         lambda layer: max(layer.stride) > 1,
-        "Kernels of three taps leave most phases of the stride with one or two, in which Winograd's algorithm saves "
-        "little; and the gradient of the input falls into phases of few taps.",
+        "In the phases of a stride of 2, Winograd's algorithm leaves zeros in three quarters of a 3×3 kernel and so "
+        "saves little; kernels with other than 2, 3 or 5 taps in a phase have none.",
     ),
     (
         "Channels that fill no vector",
