@@ -27,7 +27,7 @@ default_role = "py:obj"  # `conv2d` in a docstring is a link
 html_theme = "furo"
 html_title = f"fastconv {release}"
 html_static_path = ["_static"]
-html_css_files = ["tables.css"]
+html_css_files = ["pages.css"]
 html_show_sphinx = html_show_copyright = False
 html_math_renderer = "mathml"  # which browsers show by themselves, without a network
 
@@ -75,7 +75,9 @@ def _leave_out(app: Any, what: str, name: str, thing: Any, skip: bool, options: 
 
 def _write_math(translator: Any, node: Any) -> None:
     tex = re.sub(r"\\[bB]ig(?![a-z])", "", node.astext()).replace(r"\dots", r"\ldots")  # which docutils doesn't know
-    translator.body.append(tex2mathml(tex, as_block=node.tagname == "math_block"))
+    as_block = node.tagname == "math_block"
+    formula = tex2mathml(tex, as_block=as_block)
+    translator.body.append(f'<div class="formula">{formula}</div>' if as_block else formula)  # which may be scrolled
     raise SkipNode
 
 
