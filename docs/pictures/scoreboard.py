@@ -75,7 +75,7 @@ _GROUPS: tuple[tuple[str, Callable[[Layer], bool], str], ...] = (
     (
         "Dilated",
         lambda layer: max(layer.dilation) > 1,
-        "Where the dilation is near the size of the map, tiles of every so-manieth pixel are nearly empty, and "
+        "Where the dilation is near the size of the map, tiles of pixels that far apart are nearly empty, and "
         "Winograd's algorithm doesn't pay. Both libraries run a direct product, and PyTorch's, which is generated for "
         "the very shape, is nearer to the peak.",
     ),
@@ -99,7 +99,7 @@ _GROUPS: tuple[tuple[str, Callable[[Layer], bool], str], ...] = (
     (
         "Channels that fill no vector",
         lambda layer: bool(layer.weight[-1] % 16 or layer.weight[-2] % 16),
-        "The last vector of columns is partly empty, and its values go through a copy on the stack.",
+        "The last vector of columns is partly empty.",
     ),
     (
         "Not explained",
