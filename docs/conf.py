@@ -21,7 +21,8 @@ release = version = fastconv.__version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 nitpicky = True  # a reference to a name that doesn't exist is a warning
-nitpick_ignore_regex = [("py:class", r"\*?\w+|\w+ to \w+")]  # but types of attributes are words for people
+# But types of attributes, and extents of shapes, are words for people.
+nitpick_ignore_regex = [("py:class", r"\*?\w+|\w+ to \w+|\w+( [+*] \w+)+")]
 default_role = "py:obj"  # `conv2d` in a docstring is a link
 
 html_theme = "furo"
