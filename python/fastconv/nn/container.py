@@ -15,7 +15,7 @@ import numpy as np
 from fastconv import activation as activations
 from fastconv._arguments import Activation, Array
 from fastconv.nn.activation import activation_backward, check_activation, finish_activation, fused_activation
-from fastconv.nn.layer import Layer, check_sum
+from fastconv.nn.layer import Layer
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11 on
@@ -170,19 +170,17 @@ class Sequential(Container):
             input = layer(input)
         return input, ()
 
-    @property
-    def _adds(self) -> bool:
-        # A subclass may do more than call its layers.
-        plain = type(self)._forward is Sequential._forward
-        return plain and bool(self.layers) and list(self.layers.values())[-1]._adds
-
     def _call_adding(self, input: Array, addend: Array, activation: Activation | None) -> Array:
+        # A subclass may do more than call its layers.
+        if not self.layers or type(self)._forward is not Sequential._forward:
+            return super()._call_adding(input, addend, activation)
         *layers, last = self.layers.values()
         for layer in layers:
             input = layer(input)
+        output = last._call_adding(input, addend, activation)
         if self.training:
             self._saved = ()
-        return last._call_adding(input, addend, activation)
+        return output
 
     def _backward(self, grad_output: Array, saved: tuple[Any, ...], input_gradient: bool) -> Array | None:
         gradient: Array | None = grad_output
@@ -239,16 +237,9 @@ class Residual(Container):
         self.activation = activation
 
     def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
-        body, straight = self.layers["body"], input
-        if "shortcut" in self.layers:
-            straight = self.layers["shortcut"](input)
+        straight = self.layers["shortcut"](input) if "shortcut" in self.layers else input
         fused = fused_activation(self.activation, self.training)
-        if body._adds:  # one pass over both less
-            output = body._call_adding(input, straight, fused)
-        else:
-            branch = body(input)
-            check_sum(branch, straight)
-            output = activations.add("Residual", fused, branch, straight)
+        output = self.layers["body"]._call_adding(input, straight, fused)
         output, kept = finish_activation(self.activation, self.training, output)
         return output, (kept,)
 

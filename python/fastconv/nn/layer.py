@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
+from fastconv import activation as activations
 from fastconv._arguments import Activation, Array
 
 if TYPE_CHECKING:
@@ -175,14 +176,14 @@ class Layer(ABC):
         """The sources of randomness of the forward pass, by name. With `state_dict`, all that a run must restore."""
         return MappingProxyType({})
 
-    @property
-    def _adds(self) -> bool:
-        """Whether the layer can add something to its output on the way, by `_call_adding`."""
-        return False
-
     def _call_adding(self, input: Array, addend: Array, activation: Activation | None) -> Array:
-        """Return ``activation(layer(input) + addend)``; `backward` takes the gradient of the sum."""
-        raise NotImplementedError
+        """Return ``activation(layer(input) + addend)``; `backward` takes the gradient of the sum.
+
+        What a residual block does with its body. A layer that can add on the way saves a pass over both.
+        """
+        output = self(input)
+        check_sum(output, addend)
+        return activations.add("Residual", activation, output, addend)
 
     def _accumulate(self, **gradients: Array | None) -> None:
         """Add to the gradients of the parameters of these names, unless the layer is frozen."""

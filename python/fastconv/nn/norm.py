@@ -64,12 +64,10 @@ class _ChannelNorm(Layer):
     def _statistics(self, input: Array) -> Statistics:
         return statistics(self.operation, input, self._groups, self.epsilon)
 
-    @property
-    def _adds(self) -> bool:
-        # A subclass may compute something else.
-        return self.activation is None and type(self)._forward is _ChannelNorm._forward
-
     def _call_adding(self, input: Array, addend: Array, activation: Activation | None) -> Array:
+        # A subclass may compute something else.
+        if self.activation is not None or type(self)._forward is not _ChannelNorm._forward:
+            return super()._call_adding(input, addend, activation)
         check_sum(input, addend)
         output, saved = self._normalize(input, addend, activation)
         if self.training:
