@@ -155,14 +155,13 @@ struct Call {
         }
     }
 
-    // Where the part of the weight begins that a task which transforms weights will probably need next: its next
-    // block's or that of the task after the others' next ones.
+    // Where the part of the weight begins that a worker which transforms weights will probably need next: that of the
+    // task's next block, or of the next task.
     const T* weight_ahead(index_t task, index_t depth_block) const {
         if (!plan.transforms_late || c.tiles.scheme.taps() != c.g.taps()) return nullptr;  // not all taps of a channel
         if (++depth_block == plan.depth_blocks) {
             depth_block = 0;
-            task += plan.threads;
-            if (task >= plan.segments) return nullptr;
+            if (++task == plan.segments) return nullptr;
         }
         const Segment segment = segment_at(task);
         const index_t channel = depth_at(depth_block).first, column = segment.column;

@@ -107,6 +107,29 @@ void after_fork_in_child() {
 }
 #endif
 
+// Neighbouring tasks, which mostly one thread takes; the others help when theirs are done. So a thread meets the same
+// part of an array from call to call, and from layer to layer: it finds it in its own cache, where processors have
+// several.
+struct alignas(64) Share {
+    std::atomic<index_t> next{0};
+    index_t end = 0;
+};
+
+constexpr int kMostShares = 64;
+
+// Runs the tasks of all shares, the worker's own first.
+void take_from(Share* shares, int count, int worker, void (*run)(const void*, index_t, int), const void* body) {
+    for (int s = 0; s < count; ++s) {
+        Share& share = shares[(worker + s) % count];
+        if (share.next.load(std::memory_order_relaxed) >= share.end) continue;
+        for (;;) {
+            const index_t task = share.next.fetch_add(1, std::memory_order_relaxed);
+            if (task >= share.end) break;
+            run(body, task, worker);
+        }
+    }
+}
+
 }  // namespace
 
 double cpu_quota() {
@@ -154,11 +177,16 @@ void detail::run_tasks(index_t tasks, int threads, void (*run)(const void*, inde
 #if defined(__unix__) || defined(__APPLE__)
         if (!pool_exists.exchange(true)) pthread_atfork(nullptr, nullptr, after_fork_in_child);
 #endif
+        Share shares[kMostShares];
+        const int count = std::min(threads, kMostShares);
+        for (int s = 0; s < count; ++s) {
+            shares[s].next = tasks * s / count;
+            shares[s].end = tasks * (s + 1) / count;
+        }
 #pragma omp parallel num_threads(threads)
         {
             const FlushDenormals flush;
-#pragma omp for schedule(dynamic, 1) nowait
-            for (index_t task = 0; task < tasks; ++task) run(body, task, omp_get_thread_num());
+            take_from(shares, count, omp_get_thread_num(), run, body);
         }
         return;
     }

@@ -211,8 +211,8 @@ void pack_weight(const RowProduct<T>& product, const Plan& plan, const Workspace
     });
 }
 
-// The part of the weight that a task will probably pack next: of its next segment or block, or of the task after the
-// others' next ones.
+// The part of the weight that a worker will probably pack next: of the task's next segment or block, or of the next
+// task.
 template <class T>
 const T* weight_ahead(const RowProduct<T>& product, const Plan& plan, index_t block, index_t segment,
                       index_t first_segment, index_t last_segment, index_t task) {
@@ -220,7 +220,7 @@ const T* weight_ahead(const RowProduct<T>& product, const Plan& plan, index_t bl
         segment = first_segment;
         if (++block == plan.blocks) {
             block = 0;
-            const index_t next = task + plan.threads;
+            const index_t next = task + 1;
             if (next >= plan.tasks()) return nullptr;
             segment = next % plan.segment_tasks * plan.segments_per_task;
         }
