@@ -15,17 +15,18 @@ namespace fastconv {
 constexpr index_t kLateTiles = 96;       // at most so many are "few"
 constexpr index_t kLateBytes = 1 << 20;  // of a group's transformed weight, where there are several
 constexpr index_t kLateChannels = 64;    // whose weights are transformed at a time,
-constexpr index_t kLateVectors = 3;      // for so many vectors of columns
+constexpr index_t kLateVectors = 4;      // for so many vectors of columns
 constexpr index_t kChannels = 640;       // of the reduction between loads and stores of the sums
 constexpr index_t kFewestTiles = 16, kMostTiles = 96;
 constexpr index_t kBlockBytes = 640 << 10;  // of transformed tiles and products: what L2 holds beside the weight
 constexpr index_t kEnoughTiles = 32;        // where taps join the reduction: fewer at a time, so that as many fit
 
-// How many vectors of columns a task should have: few columns make little of a value that is loaded, and tasks that
+// How many vectors of columns a task should have: few columns make little of a value that is loaded, and short runs of
+// the weight's rows little of memory (128 bytes in every 2048 come at a fourth of its bandwidth, measured); tasks that
 // don't share evenly are waited for.
 template <class T>
 index_t best_vectors(const TileProduct<T>& c, index_t width, int threads) {
-    constexpr double use[kLateVectors] = {0.8, 0.95, 1};
+    constexpr double use[kLateVectors] = {0.7, 0.85, 0.95, 1};
     index_t best = 1;
     double most = 0;
     for (index_t vectors = 1; vectors <= kLateVectors; ++vectors) {
