@@ -7,6 +7,7 @@
 #include "core/memory.h"
 #include "core/threads.h"
 #include "gemm/segments.h"
+#include "gemm/streaming.h"
 
 namespace fastconv {
 namespace {
@@ -32,7 +33,8 @@ struct Plan {
     index_t panel_segment, panel_plane;
     index_t parts, channels_per_part;
     index_t sums_pitch, sums_plane, sums_size;
-    bool local;  // one round, sums per task
+    bool local;    // one round, sums per task
+    bool streams;  // the gradient is written past the caches
     int threads;
 
     index_t padded_rows() const { return local ? channels_per_part : rows; }
@@ -65,6 +67,10 @@ Plan make_plan(const TileSum<T>& s, const Kernels<T>& kernels) {
     plan.segments = plan.segments_per_group * s.g.groups;
     plan.panel_segment = plan.tiles_per_round * round_up(plan.columns_per_segment, kernels.vector_width);
     plan.panel_plane = odd_lines<T>(plan.panel_segment * plan.segments);
+
+    // A vector has to be a whole line: the halves of one would be written at different times.
+    plan.streams = kernels.vector_width * value == 64 &&
+                   may_stream(s.grad_weight, s.g.weight_size(), {plan.columns, plan.columns_per_segment});
 
     // Enough tasks for the threads to share evenly.
     const index_t wanted = 8 * threads, splits = plan.local ? plan.segments * s.tiles.taps() : plan.planes;
@@ -207,6 +213,7 @@ struct Call {
         block.planes = sums;
         block.plane_pitch = plan.sums_plane;
         block.pitch = plan.sums_pitch;
+        block.stream = plan.streams;
         kernels.restore_tiles(block);
     }
 
