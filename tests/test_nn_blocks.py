@@ -279,3 +279,20 @@ def test_a_twin_shares_arrays_and_has_a_mode_of_its_own():
 ], ids=lambda value: type(value).__name__)  # fmt: skip
 def test_layers_say_how_their_windows_slide(layer, window):
     assert layer.window == window
+
+
+@pytest.mark.parametrize("window", [{"kernel_size": 2}, {"kernel_size": 3, "stride": 2, "padding": 1}])
+def test_a_maximum_goes_back_through_the_relu_before_it(window):
+    conv, pool = nn.Conv2d(2, 5, 3, activation="relu", seed=0), nn.MaxPool2d(**window)
+    image = np.random.default_rng(0).standard_normal((3, 11, 9, 2)).astype(np.float32)
+    output = pool(conv(image))
+    gradient = np.random.default_rng(1).standard_normal(output.shape).astype(np.float32)
+    expected = conv.backward(pool.backward(gradient))
+    weight, bias = (value.copy() for value in conv.gradients.values())
+    conv.zero_gradients()
+
+    model = nn.Sequential(conv, pool)
+    np.testing.assert_array_equal(model(image), output)
+    np.testing.assert_array_equal(model.backward(gradient), expected)
+    np.testing.assert_array_equal(conv.gradients["weight"], weight)
+    np.testing.assert_array_equal(conv.gradients["bias"], bias)

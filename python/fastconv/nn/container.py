@@ -15,7 +15,9 @@ import numpy as np
 from fastconv import activation as activations
 from fastconv._arguments import Activation, Array
 from fastconv.nn.activation import activation_backward, check_activation, finish_activation, fused_activation
+from fastconv.nn.conv import Conv
 from fastconv.nn.layer import Layer
+from fastconv.nn.pool import MaxPool
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11 on
@@ -126,6 +128,17 @@ def named(layers: Iterable[Layer], named_layers: Mapping[str, Layer]) -> dict[st
     return {str(position): layer for position, layer in enumerate(layers)} | dict(named_layers)
 
 
+def call_in_turn(layers: Iterable[Layer], input: Array) -> Array:
+    """Return what the last of the layers makes of it. A maximum after a ReLU takes the way back through both."""
+    before: Layer | None = None
+    for layer in layers:
+        input = layer(input)
+        if isinstance(layer, MaxPool) and isinstance(before, Conv) and before._leave_relu_to_next():
+            layer._go_back_through_relu(input)
+        before = layer
+    return input
+
+
 class Sequential(Container):
     """Layers one after another, as one layer.
 
@@ -166,18 +179,14 @@ class Sequential(Container):
         self.input_shape: tuple[int, ...] | None = None
 
     def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
-        for layer in self.layers.values():
-            input = layer(input)
-        return input, ()
+        return call_in_turn(self.layers.values(), input), ()
 
     def _call_adding(self, input: Array, addend: Array, activation: Activation | None) -> Array:
         # A subclass may do more than call its layers.
         if not self.layers or type(self)._forward is not Sequential._forward:
             return super()._call_adding(input, addend, activation)
         *layers, last = self.layers.values()
-        for layer in layers:
-            input = layer(input)
-        output = last._call_adding(input, addend, activation)
+        output = last._call_adding(call_in_turn(layers, input), addend, activation)
         if self.training:
             self._saved = ()
         return output

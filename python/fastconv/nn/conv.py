@@ -133,6 +133,13 @@ class Conv(Layer):
         self._accumulate(weight=gradients.weight, bias=gradients.bias)
         return gradients.input
 
+    def _leave_relu_to_next(self) -> bool:
+        """Let the next layer go back through the ReLU at the end, if there is one; return whether it has to."""
+        if self._saved is None or self.activation != "relu" or type(self)._backward is not Conv._backward:
+            return False
+        self._saved = (self._saved[0], None)
+        return True
+
     def train(self) -> Self:
         """Enter training mode, in which the weight changes and nothing is kept of it. Return the layer."""
         self._kept = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from fastconv import pool
+from fastconv import activation, pool
 from fastconv._arguments import Array, Padding, Size
 from fastconv.nn.layer import Layer
 
@@ -90,12 +90,22 @@ class MaxPool(_Pool):
         output, indices = forward(input, return_indices=True, **self._window)
         if self.remembers:
             self.maxima = indices, input.shape
-        return output, (indices, input.shape)
+        return output, (indices, input.shape, None)
+
+    def _go_back_through_relu(self, output: Array) -> None:
+        """Go back through the ReLU before this layer as well: a maximum is above zero where its pixel is.
+
+        There are fewer maxima than pixels, and the layer before needn't keep these.
+        """
+        if self._saved is not None:
+            self._saved = (*self._saved[:2], output)
 
     def _backward(self, grad_output: Array, saved: tuple[Any, ...], input_gradient: bool) -> Array | None:
-        indices, input_shape = saved
+        indices, input_shape, output = saved
         if not input_gradient:
             return None
+        if output is not None:
+            grad_output = activation.relu_backward(grad_output, output)
         return _MAX_BACKWARD[self.rank](grad_output, indices, input_shape, **self._window)
 
 
