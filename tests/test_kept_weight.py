@@ -15,7 +15,7 @@ from fastconv.conv.passes import forward
 
 def kept_layer():
     layer = nn.Conv2d(32, 40, 3, padding=1, activation="relu", seed=0, algorithm="winograd").eval()
-    return layer, np.random.default_rng(1).standard_normal((2, 20, 20, 32), np.float32)
+    return layer, np.random.default_rng(1).standard_normal((2, 40, 40, 32), np.float32)
 
 
 def fresh(layer, x):
@@ -59,7 +59,7 @@ def kept_free(layer, x):
 
 def test_a_kept_weight_follows_the_shape_of_the_input_and_the_options():
     layer, x = kept_layer()
-    for shape in ((1, 8, 8, 32), (2, 40, 40, 32), (1, 1, 1, 32)):
+    for shape in ((1, 50, 50, 32), (2, 8, 8, 32), (1, 1, 1, 32)):
         other = np.random.default_rng(2).standard_normal(shape, np.float32)
         for tile in (2, 4, 6):
             with fc.options(winograd=tile):
@@ -72,7 +72,7 @@ def test_a_kept_weight_follows_the_shape_of_the_input_and_the_options():
 
 def test_a_kept_weight_knows_kernels_of_another_shape_with_the_same_values():
     """At a stride of 2, kernels of 3 and of 4 taps are transformed alike."""
-    x = np.random.default_rng(3).standard_normal((1, 24, 24, 16), np.float32)
+    x = np.random.default_rng(3).standard_normal((1, 96, 96, 16), np.float32)
     tall = np.random.default_rng(4).standard_normal((4, 3, 16, 24), np.float32)
     kept, sliding = _core.KeptWeight(), (2, 1, 1, 1, "zeros")
     for weight in (tall, tall.reshape(3, 4, 16, 24)):

@@ -34,7 +34,7 @@ Workspace<T> carve(Arena& arena, const TileProduct<T>& c, const Plan& plan) {
     const index_t threads = plan.threads;
     const index_t panels = plan.planes * plan.panel_plane;
     w.panels_size = panels * plan.segments * plan.depth_blocks;
-    w.panels = arena.take<T>(c.kept != nullptr ? 0 : plan.transforms_late ? panels * threads : w.panels_size);
+    w.panels = arena.take<T>(plan.late ? panels * threads : c.kept != nullptr ? 0 : w.panels_size);
     w.sources = arena.take<T>(plan.planes * plan.source_plane * (plan.late ? 1 : threads));
     w.products = arena.take<T>(plan.planes * plan.product_plane * threads);
     w.copies_size = c.tiles.scheme.taps() * odd_lines<T>(plan.channels_per_piece * plan.product_pitch);
@@ -158,7 +158,7 @@ struct Call {
     // Where the part of the weight begins that a worker which transforms weights will probably need next: that of the
     // task's next block, or of the next task.
     const T* weight_ahead(index_t task, index_t depth_block) const {
-        if (!plan.transforms_late || c.tiles.scheme.taps() != c.g.taps()) return nullptr;  // not all taps of a channel
+        if (c.tiles.scheme.taps() != c.g.taps()) return nullptr;  // not all taps of a channel
         if (++depth_block == plan.depth_blocks) {
             depth_block = 0;
             if (++task == plan.segments) return nullptr;
@@ -273,12 +273,9 @@ struct Call {
         parallel_for(plan.segments, plan.threads, [&](index_t task, int worker) {
             const Segment segment = segment_at(task);
             for (index_t d = 0; d < plan.depth_blocks; ++d) {
-                T* panels = panels_of(task, d);
-                if (plan.transforms_late) {
-                    const Depth depth = depth_at(d);
-                    panels = workspace.panels + worker * plan.planes * plan.panel_plane;
-                    transform_weight(segment, depth, depth.first, depth.count, panels, worker);
-                }
+                const Depth depth = depth_at(d);
+                T* panels = workspace.panels + worker * plan.planes * plan.panel_plane;
+                transform_weight(segment, depth, depth.first, depth.count, panels, worker);
                 multiply(segment, d, workspace.sources, plan.tiles, panels, worker, weight_ahead(task, d));
             }
             restore(segment, 0, plan.tiles, worker);
@@ -302,6 +299,7 @@ void multiply(const TileProduct<T>& product) {
     Buffer buffer;
     Workspace<T> workspace = carve_buffer(buffer, [&](Arena& arena) { return carve(arena, product, plan); });
     const Call<T> call{product, plan, workspace, table};
+    if (plan.late) return call.run_columns();
     std::shared_ptr<void> kept;  // alive until the end of the call, whatever others keep meanwhile
     if (product.kept != nullptr) {
         const KeptWeight::Key key = call.key();
@@ -314,10 +312,10 @@ void multiply(const TileProduct<T>& product) {
             call.transform_weights();
             product.kept->keep(key, kept, bytes);
         }
-    } else if (!plan.transforms_late) {
+    } else {
         call.transform_weights();
     }
-    plan.late ? call.run_columns() : call.run_blocks();
+    call.run_blocks();
 }
 
 template std::size_t workspace_bytes(const TileProduct<float>&);

@@ -4,6 +4,8 @@
 // A block of tiles runs through all three steps (tiles, products, results) while it is in L2, past a weight that has
 // been transformed before. Few tiles against many channels (batch 1, small maps) go the other way around: they are
 // transformed first, and each task transforms the weights of its own columns, piece by piece, while these are in L2.
+// Even where the weight stays the same from call to call that is faster than to read it transformed: it is four times
+// as large then (512 channels on 14x14, transformed each time: 2.0 ms, kept: 2.8 ms).
 #pragma once
 
 #include "conv/tiles.h"

@@ -50,9 +50,8 @@ struct TileProductPlan {
     index_t product_pitch, product_plane;                       // of products
     index_t panel_plane;         // of the transformed weight, a segment and block of the reduction at a time
     index_t channels_per_piece;  // of the weight that is transformed at a time
-    bool late;                   // tasks are columns of all tiles, not tiles
-    bool transforms_late;        // and transform the weight of their columns themselves
-    bool streams;                // the target is written past the caches
+    bool late;     // tasks are columns of all tiles, not tiles, and transform the weight of these themselves
+    bool streams;  // the target is written past the caches
     int threads;
 };
 
@@ -69,8 +68,7 @@ TileProductPlan make_plan(const TileProduct<T>& c, const Kernels<T>& kernels) {
     const index_t weight_bytes =
         plan.planes * static_cast<index_t>(sizeof(T)) * taps * c.source_depth() * c.target_depth();
     plan.late = plan.tiles <= kLateTiles && (c.g.groups == 1 || weight_bytes > kLateBytes);
-    plan.transforms_late = plan.late && c.kept == nullptr;
-    const index_t most_channels = plan.transforms_late ? kLateChannels : kChannels;
+    const index_t most_channels = plan.late ? kLateChannels : kChannels;
     const auto tile_bytes = [&](index_t tile_taps) {
         return plan.planes * static_cast<index_t>(sizeof(T)) * (tile_taps * c.source_depth() + c.target_depth());
     };
@@ -82,8 +80,7 @@ TileProductPlan make_plan(const TileProduct<T>& c, const Kernels<T>& kernels) {
     plan.channel_blocks = ceil_div(c.source_depth(), std::max<index_t>(most_channels / plan.taps_per_block, 1));
     plan.channels_per_block = ceil_div(c.source_depth(), plan.channel_blocks);
     plan.depth_blocks = tap_blocks * plan.channel_blocks;
-    plan.channels_per_piece =
-        plan.transforms_late ? plan.channels_per_block : std::min(plan.channels_per_block, kLateChannels);
+    plan.channels_per_piece = plan.late ? plan.channels_per_block : std::min(plan.channels_per_block, kLateChannels);
 
     const index_t wanted = threads > 1 ? 4 * threads : 1;
     if (plan.late) {
