@@ -8,38 +8,22 @@
 #include "core/arithmetic.h"
 #include "core/isa.h"
 #include "core/threads.h"
+#include "gemm/segments.h"
 #include "gemm/streaming.h"
 
 namespace fastconv {
 
 constexpr index_t kLateTiles = 96;       // at most so many are "few"
 constexpr index_t kLateBytes = 1 << 20;  // of a group's transformed weight, where there are several
-constexpr index_t kLateChannels = 64;    // whose weights are transformed at a time,
-constexpr index_t kLateVectors = 4;      // for so many vectors of columns
+constexpr index_t kLateChannels = 64;    // whose weights are transformed at a time
 constexpr index_t kChannels = 640;       // of the reduction between loads and stores of the sums
 constexpr index_t kFewestTiles = 16, kMostTiles = 96;
 constexpr index_t kBlockBytes = 640 << 10;  // of transformed tiles and products: what L2 holds beside the weight
 constexpr index_t kEnoughTiles = 32;        // where taps join the reduction: fewer at a time, so that as many fit
 
-// How many vectors of columns a task should have: few columns make little of a value that is loaded, and short runs of
-// the weight's rows little of memory (128 bytes in every 2048 come at a fourth of its bandwidth, measured); tasks that
-// don't share evenly are waited for.
-template <class T>
-index_t best_vectors(const TileProduct<T>& c, index_t width, int threads) {
-    constexpr double use[kLateVectors] = {0.7, 0.85, 0.95, 1};
-    index_t best = 1;
-    double most = 0;
-    for (index_t vectors = 1; vectors <= kLateVectors; ++vectors) {
-        const index_t tasks = c.g.groups * ceil_div(c.target_depth(), vectors * width);
-        const double found =
-            use[vectors - 1] * static_cast<double>(tasks) / static_cast<double>(round_up(tasks, threads));
-        if (found > most) {
-            most = found;
-            best = vectors;
-        }
-    }
-    return best;
-}
+// What so many vectors of columns make of a task: few make little of a value that is loaded, and short runs of the
+// weight's rows little of memory (128 bytes in every 2048 come at a fourth of its bandwidth, measured).
+constexpr double kLateUse[] = {0.7, 0.85, 0.95, 1};
 
 struct TileProductPlan {
     index_t planes, tiles, tiles_per_block, blocks;
@@ -86,7 +70,9 @@ TileProductPlan make_plan(const TileProduct<T>& c, const Kernels<T>& kernels) {
     if (plan.late) {
         plan.tiles_per_block = plan.tiles;
         plan.columns_per_segment =
-            std::min(c.target_depth(), best_vectors(c, kernels.vector_width, threads) * kernels.vector_width);
+            best_vectors(ceil_div(c.target_depth(), kernels.vector_width), c.g.groups, threads, kLateUse) *
+            kernels.vector_width;
+        plan.columns_per_segment = std::min(plan.columns_per_segment, c.target_depth());
     } else {
         const index_t fitting = std::clamp(kBlockBytes / tile_bytes(plan.taps_per_block), kFewestTiles, kMostTiles);
         const index_t shared = std::max(ceil_div(plan.tiles * c.g.groups, wanted), kernels.row_tile);

@@ -23,7 +23,9 @@ constexpr index_t kColumns = 512;
 // Rows of at most so many values come as lines, whole sums of at most so many at a time.
 constexpr index_t kShortRow = 48, kShortSum = 512;
 // With late packing the panels are the smaller part of L2 (4 of 256 rows are 64 KB), and a block has more rows.
-constexpr index_t kLateRows = 288, kFewRowBlocks = 2, kLateColumns = 4;
+constexpr index_t kLateRows = 288, kFewRowBlocks = 2;
+// What a task makes of so many vectors of columns: panels of one or two aren't as fast as those of three.
+constexpr double kLateUse[] = {0.7, 0.9, 0.97, 0.95, 0.96, 0.98, 0.97, 0.98, 1, 0.98, 0.99, 1};
 
 // How a product is cut. Every target value is computed in one task, its sum in the order of the
 // reduction; so none of this changes a bit of the result.
@@ -85,15 +87,21 @@ Plan make_plan(const RowProduct<T>& product, const Kernels<T>& kernels) {
 
     const index_t splits = plan.row_blocks > 0 ? ceil_div(wanted, plan.row_blocks) : 1;
     const index_t group_splits = ceil_div(splits, product.groups);
-    plan.columns_per_segment = std::min(plan.packs_late ? kLateColumns * kernels.panel_width : kColumns,
-                                        round_up(ceil_div(product.columns, group_splits), kernels.panel_width));
+    if (plan.packs_late) {
+        const index_t vectors = ceil_div(product.columns, kernels.vector_width);
+        const index_t tasks = product.groups * plan.row_blocks;
+        plan.columns_per_segment = best_vectors(vectors, tasks, threads, kLateUse) * kernels.vector_width;
+    } else {
+        plan.columns_per_segment =
+            std::min(kColumns, round_up(ceil_div(product.columns, group_splits), kernels.panel_width));
+    }
     plan.columns_per_segment = std::min(plan.columns_per_segment, product.columns);
     plan.segments_per_group = ceil_div(product.columns, plan.columns_per_segment);
     plan.segments = product.groups * plan.segments_per_group;
     plan.padded_columns =
         plan.narrow ? plan.columns_per_segment : round_up(plan.columns_per_segment, kernels.vector_width);
     plan.padded_reduction = plan.narrow ? plan.taps * plan.depth_blocks * padded_depth(plan, kernels) : plan.reduction;
-    plan.segments_per_task = ceil_div(plan.segments, std::min(splits, plan.segments));
+    plan.segments_per_task = plan.packs_late ? 1 : ceil_div(plan.segments, std::min(splits, plan.segments));
     plan.segment_tasks = ceil_div(plan.segments, plan.segments_per_task);
     plan.threads = worthwhile_threads(operations, plan.tasks());
     plan.streams = plan.blocks == 1 && !plan.narrow &&
