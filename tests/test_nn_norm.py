@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -71,6 +72,26 @@ def test_a_layer_is_its_function_and_goes_back_through_it(kind, activation):
     assert layer.backward(grad, input_gradient=False) is None
     for name, gradient in once.items():
         assert_same_bits(layer.gradients[name], 2 * gradient, kind, name)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(3, 7, 5, 3), (2, 130, 70), (40, 1, 9)])
+@pytest.mark.parametrize("kind", [nn.BatchNorm, nn.InstanceNorm, partial(nn.GroupNorm, 1)])
+def test_a_relu_on_the_way_back_masks_what_it_masked_on_the_way_there(kind, shape, dtype):
+    rng = np.random.default_rng(6)
+    x, grad = rng.standard_normal(shape).astype(dtype) + 3, rng.standard_normal(shape).astype(dtype)
+    fused, plain = (kind(shape[-1], activation=name, dtype=dtype) for name in ("relu", None))
+    for layer in (fused, plain):
+        for name, value in layer.parameters.items():
+            value[...] = np.random.default_rng(len(name)).standard_normal(value.shape)
+    relu = nn.ReLU()
+    for frozen in (False, True):
+        for layer in (fused, plain):
+            layer.frozen = frozen
+        np.testing.assert_array_equal(fused(x), relu(plain(x)))
+        np.testing.assert_array_equal(fused.backward(grad), plain.backward(relu.backward(grad)))
+        for name in fused.gradients:
+            np.testing.assert_array_equal(fused.gradients[name], plain.gradients[name])
 
 
 def test_batches_move_the_averages_in_training_and_not_in_evaluation():

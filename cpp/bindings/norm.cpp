@@ -101,8 +101,8 @@ py::array forward(const std::string& operation, const py::array& input, index_t 
 
 py::tuple backward(const std::string& operation, const py::array& grad_output, const py::array& input,
                    const std::optional<py::array>& output, index_t groups, const Doubles& mean,
-                   const Doubles& inverse_std, const std::optional<py::array>& scale, bool constant_statistics,
-                   bool with_input) {
+                   const Doubles& inverse_std, const std::optional<py::array>& scale,
+                   const std::optional<py::array>& bias, bool relu, bool constant_statistics, bool with_input) {
     return dispatch(operation, "input", input, [&](auto type) {
         using T = decltype(type);
         const ChannelGeometry geometry = make_geometry(operation, input, groups);
@@ -115,14 +115,23 @@ py::tuple backward(const std::string& operation, const py::array& grad_output, c
             mask = Contiguous<T>(operation, "output", *output);
         }
         const auto factor = parameter<T>(operation, "scale", scale, geometry.channels);
+        const auto offset = parameter<T>(operation, "bias", bias, geometry.channels);
         const Statistics statistics = check_statistics(operation, geometry, mean, inverse_std);
         const Gradient<T> grad_input(operation, with_input, shape_of(input));
         const Gradient<T> grad_scale(operation, true, {geometry.channels});
         const Gradient<T> grad_bias(operation, true, {geometry.channels});
         {
             const py::gil_scoped_release nogil;
-            channel_norm_backward<T>(geometry, {gradient.data(), source.data(), mask.data(), statistics, factor.data(),
-                                                constant_statistics, grad_input.data, grad_scale.data, grad_bias.data});
+            channel_norm_backward<T>(geometry, {gradient.data(),
+                                                source.data(),
+                                                mask.data(),
+                                                statistics,
+                                                {factor.data(), offset.data()},
+                                                relu,
+                                                constant_statistics,
+                                                grad_input.data,
+                                                grad_scale.data,
+                                                grad_bias.data});
         }
         return py::make_tuple(grad_input.array, grad_scale.array, grad_bias.array);
     });
@@ -220,8 +229,8 @@ void register_norm(py::module_& module) {
                py::arg("addend").noconvert(), py::arg("activation"), py::arg("out"));
     module.def("channel_norm_backward", &backward, py::arg("operation"), py::arg("grad_output").noconvert(),
                py::arg("input").noconvert(), py::arg("output").noconvert(), py::arg("groups"), py::arg("mean"),
-               py::arg("inverse_std"), py::arg("scale").noconvert(), py::arg("constant_statistics"),
-               py::arg("with_input"));
+               py::arg("inverse_std"), py::arg("scale").noconvert(), py::arg("bias").noconvert(), py::arg("relu"),
+               py::arg("constant_statistics"), py::arg("with_input"));
     module.def("layer_norm_forward", &layer_forward, py::arg("input").noconvert(), py::arg("scale").noconvert(),
                py::arg("bias").noconvert(), py::arg("epsilon"), py::arg("out"));
     module.def("layer_norm_backward", &layer_backward, py::arg("grad_output").noconvert(), py::arg("input").noconvert(),

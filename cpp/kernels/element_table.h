@@ -25,13 +25,14 @@ struct ScaledRows {
 };
 
 // Gradients beside the values that they belong to. Where there is an output, gradients count only where it is positive:
-// they come through a ReLU.
+// they come through a ReLU. With factors and offsets that output is (source - centers) * factors + offsets.
 template <class T>
 struct GradientRows {
     Rows<T> gradient;
     const T* source;  // or null: not needed
     const T* output;  // or null
     const T* centers;
+    const T *factors, *offsets;  // or null
 };
 
 // Rows that are normalized each by itself: target[r][c] = (source[r][c] - mean) * inverse_std * scale[c] + bias[c].
@@ -89,7 +90,7 @@ struct ElementKernels {
     void (*scale_rows)(const ScaledRows<T>&) noexcept;
     // sums[c] += sum over r of g[r][c]; products[c] += sum over r of g[r][c] * (source[r][c] - centers[c])
     void (*add_gradients)(const GradientRows<T>&, double* sums, double* products) noexcept;
-    // target = g * factors[c] + (source - centers[c]) * slopes[c] + offsets[c]; without a source the first term alone
+    // target = g * factors[c] + (source - centers[c]) * slopes[c] + offsets[c]; without slopes the first term alone
     void (*combine_gradients)(const GradientRows<T>&, const T* factors, const T* slopes, const T* offsets,
                               T* target) noexcept;
 

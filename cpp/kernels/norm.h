@@ -72,6 +72,11 @@ void moments(const Rows<T>& rows, double* means, double* squares) noexcept {
 }
 
 template <class T>
+FASTCONV_INLINE Vec<T> scaled(Vec<T> value, const T* centers, const T* factors, const T* offsets, index_t lanes) {
+    return (value - load_part(centers, lanes)) * load_part(factors, lanes) + load_part(offsets, lanes);
+}
+
+template <class T>
 void scale_rows(const ScaledRows<T>& block) noexcept {
     const index_t channels = block.source.channels;
     for (index_t row = 0; row < block.source.count; ++row) {
@@ -79,18 +84,22 @@ void scale_rows(const ScaledRows<T>& block) noexcept {
         T* target = block.target + row * channels;
         const T* addend = block.addend + (block.addend == nullptr ? 0 : row * channels);
         for_each_vector<T>(channels, [&](index_t c, index_t lanes) __attribute__((always_inline)) {
-            Vec<T> value = (load_part(source + c, lanes) - load_part(block.centers + c, lanes)) *
-                               load_part(block.factors + c, lanes) +
-                           load_part(block.offsets + c, lanes);
+            Vec<T> value =
+                scaled(load_part(source + c, lanes), block.centers + c, block.factors + c, block.offsets + c, lanes);
             if (addend != nullptr) value += load_part(addend + c, lanes);
             store_part<T>(target + c, lanes, block.relu ? relu<T>(value) : value);
         });
     }
 }
 
+// `at` counts in the rows, `c` in a row.
 template <class T>
-FASTCONV_INLINE Vec<T> arriving(const GradientRows<T>& rows, index_t at, index_t lanes) {
+FASTCONV_INLINE Vec<T> arriving(const GradientRows<T>& rows, index_t at, index_t c, index_t lanes) {
     const Vec<T> gradient = load_part(rows.gradient.data + at, lanes);
+    if (rows.factors != nullptr) {
+        const Vec<T> source = load_part(rows.source + at, lanes);
+        return scaled(source, rows.centers + c, rows.factors + c, rows.offsets + c, lanes) > 0 ? gradient : Vec<T>{};
+    }
     if (rows.output == nullptr) return gradient;
     return load_part(rows.output + at, lanes) > 0 ? gradient : Vec<T>{};
 }
@@ -107,7 +116,7 @@ void add_gradients(const GradientRows<T>& rows, double* sums, double* products) 
             for (index_t row = first; row < last; ++row)
                 for_each_vector<T>(columns, [&](index_t c, index_t lanes) __attribute__((always_inline)) {
                     const index_t at = row * channels + column + c;
-                    const Vec<T> gradient = arriving(rows, at, lanes);
+                    const Vec<T> gradient = arriving(rows, at, column + c, lanes);
                     const Vec<T> distance =
                         load_part(rows.source + at, lanes) - load_part(rows.centers + column + c, lanes);
                     block_sums.add(c, gradient);
@@ -128,8 +137,8 @@ void combine_gradients(const GradientRows<T>& rows, const T* factors, const T* s
     for (index_t row = 0; row < rows.gradient.count; ++row)
         for_each_vector<T>(channels, [&](index_t c, index_t lanes) __attribute__((always_inline)) {
             const index_t at = row * channels + c;
-            Vec<T> value = arriving(rows, at, lanes) * load_part(factors + c, lanes);
-            if (rows.source != nullptr) {
+            Vec<T> value = arriving(rows, at, c, lanes) * load_part(factors + c, lanes);
+            if (slopes != nullptr) {
                 const Vec<T> distance = load_part(rows.source + at, lanes) - load_part(rows.centers + c, lanes);
                 value = distance * load_part(slopes + c, lanes) + (value + load_part(offsets + c, lanes));
             }

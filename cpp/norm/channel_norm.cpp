@@ -2,6 +2,7 @@
 // applies it. Ioffe and Szegedy, "Batch normalization", ICML 2015; Wu and He, "Group normalization", ECCV 2018.
 #include "norm/channel_norm.h"
 
+#include <optional>
 #include <vector>
 
 #include "core/isa.h"
@@ -57,6 +58,25 @@ void for_each_piece(const ChannelGeometry& g, const JoinedRows& rows, const Visi
 double value_or(const float* values, index_t i, double otherwise) { return values == nullptr ? otherwise : values[i]; }
 double value_or(const double* values, index_t i, double otherwise) { return values == nullptr ? otherwise : values[i]; }
 
+// Of the forward pass. A mean is subtracted as a T, which is exact for values near it; the rest of it goes to the
+// offset.
+template <class T>
+class Scaling : public Coefficients<T, 3> {
+  public:
+    enum { kCenter, kFactor, kOffset };
+
+    Scaling(const ChannelGeometry& g, const JoinedRows& rows, const Statistics& statistics, const Affine<T>& affine)
+        : Coefficients<T, 3>(g, rows) {
+        for (index_t sample = 0; sample < g.samples; ++sample)
+            for (index_t c = 0; c < g.channels; ++c) {
+                const index_t at = sample * g.groups + c / g.channels_per_group();
+                const double mean = statistics.mean[at], center = static_cast<double>(static_cast<T>(mean));
+                const double factor = statistics.inverse_std[at] * value_or(affine.scale, c, 1);
+                this->set(sample, c, {center, factor, (center - mean) * factor + value_or(affine.bias, c, 0)});
+            }
+    }
+};
+
 // The gradient of scale or bias: sums over the samples, in order.
 template <class T>
 void add_samples(const ChannelGeometry& g, const std::vector<double>& values, T* gradient) {
@@ -72,16 +92,8 @@ template <class T>
 void channel_norm_forward(const ChannelGeometry& g, const T* input, const Statistics& statistics,
                           const Affine<T>& affine, const T* addend, ActivationKind activation, T* output) {
     const JoinedRows rows(g.pixels, g.channels, 0);
-    // A mean is subtracted as a T, which is exact for values near it; the rest of it goes to the offset.
-    enum { kCenter, kFactor, kOffset, kCount };
-    Coefficients<T, kCount> coefficients(g, rows);
-    for (index_t sample = 0; sample < g.samples; ++sample)
-        for (index_t c = 0; c < g.channels; ++c) {
-            const index_t at = sample * g.groups + c / g.channels_per_group();
-            const double mean = statistics.mean[at], center = static_cast<double>(static_cast<T>(mean));
-            const double factor = statistics.inverse_std[at] * value_or(affine.scale, c, 1);
-            coefficients.set(sample, c, {center, factor, (center - mean) * factor + value_or(affine.bias, c, 0)});
-        }
+    const Scaling<T> coefficients(g, rows, statistics, affine);
+    constexpr int kCenter = Scaling<T>::kCenter, kFactor = Scaling<T>::kFactor, kOffset = Scaling<T>::kOffset;
     const bool relu = activation == ActivationKind::kRelu, other = !relu && activation != ActivationKind::kNone;
     const bool stream = output != input && worth_streaming<T>(g.samples * g.sample_size());
     for_each_piece(g, rows, [&](index_t sample, index_t first, index_t count, index_t columns) {
@@ -104,8 +116,12 @@ void channel_norm_forward(const ChannelGeometry& g, const T* input, const Statis
 template <class T>
 void channel_norm_backward(const ChannelGeometry& g, const ChannelNormBackward<T>& pass) {
     std::vector<double> sums(static_cast<std::size_t>(g.samples * g.channels)), products(sums.size());
-    gradient_sums(g, pass, sums.data(), products.data());
     const JoinedRows rows(g.pixels, g.channels, 0);
+    const bool again = pass.relu && pass.output == nullptr;
+    std::optional<Scaling<T>> forward;
+    if (again) forward.emplace(g, rows, pass.statistics, pass.affine);
+    const auto relu = [&](int which, index_t sample) { return again ? forward->of(which, sample) : nullptr; };
+    gradient_sums(g, pass, relu(Scaling<T>::kFactor, 0), relu(Scaling<T>::kOffset, 0), sums.data(), products.data());
     enum { kCenter, kFactor, kSlope, kOffset, kCount };
     Coefficients<T, kCount> coefficients(g, rows);
     const double count = static_cast<double>(g.values_per_statistic());
@@ -118,7 +134,7 @@ void channel_norm_backward(const ChannelGeometry& g, const ChannelNormBackward<T
         double sum = 0, product = 0;  // of h, and of h * n
         for (index_t c = first; c < last; ++c) {
             const auto here = static_cast<std::size_t>(sample * g.channels + c);
-            const double scale = value_or(pass.scale, c, 1);
+            const double scale = value_or(pass.affine.scale, c, 1);
             products[here] = (products[here] + (center - mean) * sums[here]) * inverse_std;  // of n from here on
             sum += scale * sums[here];
             product += scale * products[here];
@@ -126,7 +142,7 @@ void channel_norm_backward(const ChannelGeometry& g, const ChannelNormBackward<T
         const double slope = -inverse_std * inverse_std * product / count;
         const double offset = -inverse_std * sum / count + slope * (center - mean);
         for (index_t c = first; c < last; ++c)
-            coefficients.set(sample, c, {center, inverse_std * value_or(pass.scale, c, 1), slope, offset});
+            coefficients.set(sample, c, {center, inverse_std * value_or(pass.affine.scale, c, 1), slope, offset});
     });
     add_samples(g, products, pass.grad_scale);
     add_samples(g, sums, pass.grad_bias);
@@ -137,10 +153,13 @@ void channel_norm_backward(const ChannelGeometry& g, const ChannelNormBackward<T
                      [&](index_t at, index_t values, T* target) {
             const index_t here = first + at;
             element_kernels<T>().combine_gradients({{pass.grad_output + here, values / columns, columns},
-                                                    pass.constant_statistics ? nullptr : pass.input + here,
+                                                    pass.input + here,
                                                     pass.output == nullptr ? nullptr : pass.output + here,
-                                                    coefficients.of(kCenter, sample)},
-                                                   coefficients.of(kFactor, sample), coefficients.of(kSlope, sample),
+                                                    coefficients.of(kCenter, sample),
+                                                    relu(Scaling<T>::kFactor, sample),
+                                                    relu(Scaling<T>::kOffset, sample)},
+                                                   coefficients.of(kFactor, sample),
+                                                   pass.constant_statistics ? nullptr : coefficients.of(kSlope, sample),
                                                    coefficients.of(kOffset, sample), target);
         });
     });

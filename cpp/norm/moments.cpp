@@ -45,6 +45,11 @@ void for_each_column(const ChannelGeometry& g, index_t columns, const Visit& vis
             for (index_t c = group * per_group; c < (group + 1) * per_group; ++c) visit(pixel + c, group, c);
 }
 
+template <class T>
+const T* of_sample(const T* values, index_t sample, const JoinedRows& rows) {
+    return values == nullptr ? nullptr : values + sample * rows.columns;
+}
+
 }  // namespace
 
 void Moments::join(const Moments& other) {
@@ -94,7 +99,8 @@ void channel_moments(const ChannelGeometry& g, const T* input, double* mean, dou
 }
 
 template <class T>
-void gradient_sums(const ChannelGeometry& g, const ChannelNormBackward<T>& pass, double* sums, double* products) {
+void gradient_sums(const ChannelGeometry& g, const ChannelNormBackward<T>& pass, const T* relu_factors,
+                   const T* relu_offsets, double* sums, double* products) {
     const JoinedRows rows(g.pixels, g.channels, kMostSlices);
     const Partial partial(g.samples, rows);
     Buffer buffer;
@@ -114,7 +120,9 @@ void gradient_sums(const ChannelGeometry& g, const ChannelNormBackward<T>& pass,
             element_kernels<T>().add_gradients({{pass.grad_output + start, count, columns},
                                                 pass.input + start,
                                                 output,
-                                                centers + sample * rows.columns},
+                                                centers + sample * rows.columns,
+                                                of_sample(relu_factors, sample, rows),
+                                                of_sample(relu_offsets, sample, rows)},
                                                partial.first + at, partial.second + at);
         });
     });
@@ -131,7 +139,9 @@ void gradient_sums(const ChannelGeometry& g, const ChannelNormBackward<T>& pass,
 
 template void channel_moments(const ChannelGeometry&, const float*, double*, double*);
 template void channel_moments(const ChannelGeometry&, const double*, double*, double*);
-template void gradient_sums(const ChannelGeometry&, const ChannelNormBackward<float>&, double*, double*);
-template void gradient_sums(const ChannelGeometry&, const ChannelNormBackward<double>&, double*, double*);
+template void gradient_sums(const ChannelGeometry&, const ChannelNormBackward<float>&, const float*, const float*,
+                            double*, double*);
+template void gradient_sums(const ChannelGeometry&, const ChannelNormBackward<double>&, const double*, const double*,
+                            double*, double*);
 
 }  // namespace fastconv

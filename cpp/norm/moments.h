@@ -14,7 +14,9 @@ struct Moments {
 };
 
 // sums[s][c] = sum of g, and products[s][c] = sum of g * (input - center of s and c), over the pixels of sample s.
+// Of a ReLU whose output isn't there: what it was made with, by sample and column of joined rows; or null.
 template <class T>
-void gradient_sums(const ChannelGeometry& geometry, const ChannelNormBackward<T>& pass, double* sums, double* products);
+void gradient_sums(const ChannelGeometry& geometry, const ChannelNormBackward<T>& pass, const T* relu_factors,
+                   const T* relu_offsets, double* sums, double* products);
 
 }  // namespace fastconv

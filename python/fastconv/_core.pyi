@@ -175,6 +175,8 @@ def channel_norm_backward(
     mean: _Array,
     inverse_std: _Array,
     scale: _Array | None,
+    bias: _Array | None,
+    relu: bool,
     constant_statistics: bool,
     with_input: bool,
 ) -> tuple[_Array | None, _Array, _Array]: ...

@@ -87,12 +87,14 @@ class _ChannelNorm(Layer):
         scale, bias = self.parameters.get("scale"), self.parameters.get("bias")
         output = normalize(self.operation, input, self._groups, found, scale, bias, fused, None, addend)
         output, kept = finish_activation(self.activation, self.training, output)
+        if self.activation == "relu":  # the way back works out again where it was positive
+            kept = None
         return output, (input, kept, found, self._constant)
 
     def _backward(self, grad_output: Array, saved: tuple[Any, ...], input_gradient: bool) -> Array | None:
         input, kept, found, constant = saved
-        if self.activation != "relu":  # that one is gone through on the way
-            grad_output, kept = activation_backward(self.activation, grad_output, kept), None
+        if self.activation != "relu":
+            grad_output = activation_backward(self.activation, grad_output, kept)
         grad_input, grad_scale, grad_bias = normalize_backward(
             f"{self.operation}_backward",
             grad_output,
@@ -101,7 +103,8 @@ class _ChannelNorm(Layer):
             found.mean,
             found.inverse_std,
             self.parameters.get("scale"),
-            kept,
+            bias=self.parameters.get("bias"),
+            relu=self.activation == "relu",
             constant=constant,
             with_input=input_gradient,
         )

@@ -104,12 +104,18 @@ def normalize_backward(
     mean: Array,
     inverse_std: Array,
     scale: Array | None,
-    output: Array | None,
+    output: Array | None = None,
     *,
+    bias: Array | None = None,
+    relu: bool = False,
     constant: bool = False,
     with_input: bool = True,
 ) -> tuple[Array | None, Array, Array]:
-    """Return the gradients of input, scale and bias of `normalize`; the first is None where it isn't wanted."""
+    """Return the gradients of input, scale and bias of `normalize`; the first is None where it isn't wanted.
+
+    With ``output`` they come through a ReLU, of which that is the output. With ``relu`` instead, the core works out
+    again where that was positive, for which it needs the bias.
+    """
     return _core.channel_norm_backward(
         operation,
         _arguments.array(operation, "grad_output", grad_output),
@@ -119,6 +125,8 @@ def normalize_backward(
         mean,
         inverse_std,
         parameter(operation, "scale", scale),
+        parameter(operation, "bias", bias),
+        relu,
         constant,
         with_input,
     )
