@@ -85,6 +85,7 @@ Best best_scheme(const ConvGeometry& g, Pass pass, const RowMap& map) {
         for (const TileAxis& width : tile_axes(map.axes[2], limit)) {
             const TileScheme scheme{height, width};
             if (scheme.planes() == 1) continue;
+            if (height.taps == width.taps && height.points != width.points) continue;  // tile_transform.h: slow
             const double found = cost(g, pass, map, scheme);
             if (found < best.cost) best = {scheme, found};
         }
