@@ -34,10 +34,11 @@ namespace {
 // where there are many. Other algorithms reach nine tenths of the peak, less with few channels in a group, and pack the
 // weight. bench/choose_winograd.py compares the choice with measurements.
 constexpr double kTransform = 20, kTransformGradient = 30, kSums = 12, kPoint = 5, kPhases = 1.3;
-constexpr double kReadLarge = 28, kReadSmall = 12, kPackLarge = 12, kPackSmall = 4;
+constexpr double kReadLarge = 28, kReadMiddle = 16, kReadSmall = 12, kPackLarge = 12, kPackSmall = 4;
 constexpr index_t kFewestChannels = 16;         // take as long as fewer
-constexpr double kFewestTiles = 8;              // likewise
+constexpr double kFewestTiles = 4;              // likewise
 constexpr index_t kLarge = index_t{128} << 10;  // values of a weight
+constexpr index_t kHuge = index_t{2} << 20;     // values that stay in no cache
 constexpr double kMostWorkspace = 512 << 20;    // bytes of the transformed weight
 
 double cost(const ConvGeometry& g, Pass pass, const RowMap& map, const TileScheme& scheme) {
@@ -53,9 +54,11 @@ double cost(const ConvGeometry& g, Pass pass, const RowMap& map, const TileSchem
     const bool line = !scheme.height.transformed() || !scheme.width.transformed();
     const double sums = gradient ? weight * count / 32 : count * target;
     const double transform = gradient && line ? kTransformGradient : kTransform;
-    const bool large = gradient || g.weight_size() > kLarge;
-    const double read = static_cast<double>(g.weight_size()) * (large ? kReadLarge : kReadSmall) *
-                        static_cast<double>(map.taps()) / static_cast<double>(g.taps());
+    const double value = gradient || g.weight_size() > kHuge ? kReadLarge
+                         : g.weight_size() > kLarge          ? kReadMiddle
+                                                             : kReadSmall;
+    const double read =
+        static_cast<double>(g.weight_size()) * value * static_cast<double>(map.taps()) / static_cast<double>(g.taps());
     const bool phases = pass == Pass::kForward && tiles.has_phases();
     return planes * (phases ? kPhases : 1) *
                (count * weight + kSums * sums + transform * count * (taps * source + target) + kPoint * weight) +
@@ -63,12 +66,15 @@ double cost(const ConvGeometry& g, Pass pass, const RowMap& map, const TileSchem
 }
 
 // Of a pass, or of one phase of the gradient of the input.
-double direct_cost(const ConvGeometry& g, const RowMap& map) {
+double direct_cost(const ConvGeometry& g, Pass pass, const RowMap& map) {
+    const index_t targets = pass == Pass::kBackwardInput ? g.group_inputs() : g.group_outputs();
+    const double filled =  // of a vector; those of groups run across them
+        g.groups > 1 || targets <= kNarrowColumns ? 1 : std::min(static_cast<double>(targets) / kFewestChannels, 1.0);
     const double share = g.group_inputs() <= 16 ? 0.7 : g.group_inputs() <= 32 ? 0.8 : 0.9;  // of the peak
     const double products = static_cast<double>(map.rows()) * static_cast<double>(map.taps()) *
                             static_cast<double>(g.group_inputs()) * static_cast<double>(g.out_channels);
     const double weight = static_cast<double>(g.weight_size() / g.taps() * map.taps());
-    return products / share + weight * (g.weight_size() > kLarge ? kPackLarge : kPackSmall);
+    return products / share / filled + weight * (g.weight_size() > kLarge ? kPackLarge : kPackSmall);
 }
 
 struct Best {
@@ -120,7 +126,8 @@ void for_each_phase(const ConvGeometry& g, const Tiles& tiles, const Direct& dir
     for_each_backward_map(g, g.batch, [&](const RowMap& phase) {
         const Best best = best_scheme(g, Pass::kBackwardInput, phase);
         const bool meets_something = phase.taps() > 0, transforms = best.scheme.planes() > 1;
-        if (meets_something && transforms && (phase.taps() == most_taps || best.cost < direct_cost(g, phase))) {
+        if (meets_something && transforms &&
+            (phase.taps() == most_taps || best.cost < direct_cost(g, Pass::kBackwardInput, phase))) {
             tiles(phase, best);
         } else {
             direct(phase);
@@ -204,17 +211,17 @@ Costs costs_of(const ConvGeometry& g, Pass pass) {
     if (pass != Pass::kBackwardInput) {
         const RowMap map = forward_map(g, g.batch);
         const Best best = best_scheme(g, pass, map);
-        return {best.cost, direct_cost(g, map), weight_bytes(g, map, best.scheme), best.scheme};
+        return {best.cost, direct_cost(g, pass, map), weight_bytes(g, map, best.scheme), best.scheme};
     }
     Costs costs;
     for_each_phase(g, [&](const RowMap& phase, const Best& best) {
         costs.tiles += best.cost;
-        costs.direct += direct_cost(g, phase);
+        costs.direct += direct_cost(g, pass, phase);
         costs.weight_bytes = std::max(costs.weight_bytes, weight_bytes(g, phase, best.scheme));
         if (best.scheme.taps() > costs.scheme.taps()) costs.scheme = best.scheme;
     }, [&](const RowMap& phase) {
-        costs.tiles += direct_cost(g, phase);
-        costs.direct += direct_cost(g, phase);
+        costs.tiles += direct_cost(g, pass, phase);
+        costs.direct += direct_cost(g, pass, phase);
     });
     return costs;
 }
