@@ -128,8 +128,12 @@ def named(layers: Iterable[Layer], named_layers: Mapping[str, Layer]) -> dict[st
     return {str(position): layer for position, layer in enumerate(layers)} | dict(named_layers)
 
 
-def call_in_turn(layers: Iterable[Layer], input: Array) -> Array:
+def call_in_turn(layers: Iterable[Layer], input: Array, training: bool) -> Array:
     """Return what the last of the layers makes of it. A maximum after a ReLU takes the way back through both."""
+    if not training:
+        for layer in layers:
+            input = layer(input)
+        return input
     before: Layer | None = None
     for layer in layers:
         input = layer(input)
@@ -179,14 +183,14 @@ class Sequential(Container):
         self.input_shape: tuple[int, ...] | None = None
 
     def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
-        return call_in_turn(self.layers.values(), input), ()
+        return call_in_turn(self.layers.values(), input, self.training), ()
 
     def _call_adding(self, input: Array, addend: Array, activation: Activation | None) -> Array:
         # A subclass may do more than call its layers.
         if not self.layers or type(self)._forward is not Sequential._forward:
             return super()._call_adding(input, addend, activation)
         *layers, last = self.layers.values()
-        output = last._call_adding(call_in_turn(layers, input), addend, activation)
+        output = last._call_adding(call_in_turn(layers, input, self.training), addend, activation)
         if self.training:
             self._saved = ()
         return output
