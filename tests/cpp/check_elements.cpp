@@ -173,8 +173,16 @@ void check_normalizations() {
         channel_norm_forward<T>(g, x.data(), statistics, {scale.data(), bias.data()}, nullptr, ActivationKind::kNone,
                                 y.data());
         check("channel_norm", g.channels, y, plain.y, 8);
-        channel_norm_backward<T>(
-            g, {dy.data(), x.data(), nullptr, statistics, scale.data(), false, dx.data(), dscale.data(), dbias.data()});
+        channel_norm_backward<T>(g, {dy.data(),
+                                     x.data(),
+                                     nullptr,
+                                     statistics,
+                                     {scale.data(), bias.data()},
+                                     false,
+                                     false,
+                                     dx.data(),
+                                     dscale.data(),
+                                     dbias.data()});
         check("channel_norm, gradient of the input", g.channels, dx, plain.dx, 200);
         check("channel_norm, gradient of the scale", g.channels, dscale, plain.dscale, 100);
         check("channel_norm, gradient of the bias", g.channels, dbias, plain.dbias, 100);
