@@ -63,3 +63,13 @@ def test_the_gradient_of_a_large_weight_is_that_of_its_rows(isa):
     whole = fc.linear_backward(grad, x, weight, wrt=["weight"]).weight
     halves = [fc.linear_backward(grad, part, weight[:103], wrt=["weight"]).weight for part in np.split(x, 10, axis=1)]
     np.testing.assert_allclose(whole, np.concatenate(halves), rtol=1e-5, atol=1e-5)
+
+
+def test_the_gradient_of_a_large_weight_through_tiles_is_that_of_sums(isa):
+    x, weight = numbers(GAUSSIAN, (1, 7, 6, 520), np.float32, 0), np.zeros((3, 3, 520, 1024), np.float32)  # 19 MB
+    grad = numbers(GAUSSIAN, (1, 7, 6, 1024), np.float32, 1)
+    found, expected = (
+        fc.conv2d_backward(grad, x, weight, padding=1, algorithm=name, wrt=("weight",)).weight
+        for name in ("winograd", "direct")
+    )
+    assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max(), isa

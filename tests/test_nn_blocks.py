@@ -281,6 +281,21 @@ def test_layers_say_how_their_windows_slide(layer, window):
     assert layer.window == window
 
 
+def test_a_pool_with_a_backward_pass_of_its_own_leaves_the_relu_to_the_convolution():
+    class OwnPool(nn.MaxPool2d):
+        def _backward(self, grad_output, saved, input_gradient):
+            return super()._backward(grad_output, (*saved[:2], None), input_gradient)
+
+    image = np.random.default_rng(0).standard_normal((2, 8, 8, 3)).astype(np.float32) - 1
+    conv = nn.Conv2d(3, 4, 3, activation="relu", seed=0)
+    conv.parameters["bias"][...] = -0.5
+    models = [nn.Sequential(conv.twin(), pool) for pool in (nn.MaxPool2d(2), OwnPool(2))]
+    outputs = [model(image) for model in models]
+    assert (outputs[0] == 0).any()
+    gradients = [model.backward(np.ones_like(outputs[0])) for model in models]
+    np.testing.assert_array_equal(gradients[0], gradients[1])
+
+
 @pytest.mark.parametrize("window", [{"kernel_size": 2}, {"kernel_size": 3, "stride": 2, "padding": 1}])
 def test_a_maximum_goes_back_through_the_relu_before_it(window):
     conv, pool = nn.Conv2d(2, 5, 3, activation="relu", seed=0), nn.MaxPool2d(**window)

@@ -137,8 +137,8 @@ def call_in_turn(layers: Iterable[Layer], input: Array, training: bool) -> Array
     before: Layer | None = None
     for layer in layers:
         input = layer(input)
-        if isinstance(layer, MaxPool) and isinstance(before, Conv) and before._leave_relu_to_next():
-            layer._go_back_through_relu(input)
+        if isinstance(layer, MaxPool) and isinstance(before, Conv):
+            layer._take_relu_from(before, input)
         before = layer
     return input
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from fastconv import activation, pool
 from fastconv._arguments import Array, Padding, Size
+from fastconv.nn.conv import Conv
 from fastconv.nn.layer import Layer
 
 _MAX_FORWARD = {1: pool.max_pool1d, 2: pool.max_pool2d, 3: pool.max_pool3d}
@@ -92,12 +93,14 @@ class MaxPool(_Pool):
             self.maxima = indices, input.shape
         return output, (indices, input.shape, None)
 
-    def _go_back_through_relu(self, output: Array) -> None:
+    def _take_relu_from(self, before: Conv, output: Array) -> None:
         """Go back through the ReLU before this layer as well: a maximum is above zero where its pixel is.
 
         There are fewer maxima than pixels, and the layer before needn't keep these.
         """
-        if self._saved is not None:
+        # A subclass may compute something else.
+        plain = type(self)._forward is MaxPool._forward and type(self)._backward is MaxPool._backward
+        if plain and self._saved is not None and before._leave_relu_to_next():
             self._saved = (*self._saved[:2], output)
 
     def _backward(self, grad_output: Array, saved: tuple[Any, ...], input_gradient: bool) -> Array | None:
