@@ -145,7 +145,6 @@ void multiply(const LaneProduct<T>& product) {
         LaneLines<T> lines(source, taps, workspace.scratch, worker, lane, lanes, plan.lanes_together);
         for (index_t l = first; l < last; ++l) {
             const Line line = line_at(source.map, l);
-            if (l + 1 < last) lines.fetch(line_at(source.map, l + 1));
             T* target = product.target.data + line.n * product.target.batch_stride +
                         (depth.target_start + line.d * depth.target_step) * product.target.strides[0] +
                         (height.target_start + line.h * height.target_step) * product.target.strides[1] +
@@ -157,6 +156,7 @@ void multiply(const LaneProduct<T>& product) {
                 block.bias = product.bias == nullptr ? nullptr : product.bias + lane;
                 block.relu = product.relu;
                 block.stream = streams;
+                if (l + 1 < last) block.ahead[0] = lines.ahead(line_at(source.map, l + 1), residue);
                 kernels<T>().multiply_lanes(block);
             }
         }
@@ -201,10 +201,7 @@ void sum_products(const LaneOuterProduct<T>& product) {
         for (index_t l = first; l < last; ++l) {
             const Line line = line_at(source.map, l);
             const T* right = product.right + l * width * source.lanes() + lane;
-            if (l + 1 < last) {
-                lines.fetch(line_at(source.map, l + 1));
-                if (!packs) lines.fetch_rows(right + width * source.lanes(), source.lanes(), width, lanes);
-            }
+            const T* const next_right = right + width * source.lanes();
             if (packs) {
                 copy_rows(right, source.lanes(), width, lanes, packed_right);
                 right = packed_right;
@@ -212,6 +209,10 @@ void sum_products(const LaneOuterProduct<T>& product) {
             for (index_t residue = 0; residue < taps.residues(); ++residue) {
                 LaneBlock<T> block = lines.block(line, residue, nullptr, sums, pitch, pitch);
                 block.right = right + residue * pitch;
+                if (l + 1 < last) {
+                    block.ahead[0] = lines.ahead(line_at(source.map, l + 1), residue);
+                    if (!packs) block.ahead[1] = lines.part_of({next_right, source.lanes(), width, lanes}, residue);
+                }
                 kernels<T>().add_lane_products(block);
             }
         }

@@ -217,10 +217,10 @@ class LaneLines {
         return block;
     }
 
-    // Starts to fetch the lines of the source that a line of the target is the first one to meet. A tile walks over
-    // several lines, some channels at a time: no access pattern that the processor recognizes.
-    void fetch(const Line& line) const {
-        if (spreads_ || packs_) return;
+    // The lines of the source that a line of the target is the first one to meet. A tile walks over several lines, some
+    // channels at a time: no access pattern that the processor recognizes. Each residue fetches its part.
+    Ahead<T> ahead(const Line& line, index_t residue) const {
+        if (spreads_ || packs_) return {};
         const auto reach = [](const AxisMap& axis) { return std::max<index_t>(axis.taps - 1, 0) * axis.tap_step; };
         const auto position = [&](const AxisMap& axis, index_t q) {  // the farthest of the window
             return axis.source_start + q * axis.source_step + std::max<index_t>(reach(axis), 0);
@@ -228,20 +228,26 @@ class LaneLines {
         const AxisMap &depth = source_.map.axes[0], &height = source_.map.axes[1], &width = source_.map.axes[2];
         const TensorView<const T>& tensor = source_.tensor;
         const index_t d = position(depth, line.d), h = position(height, line.h);
-        if (d < 0 || d >= depth.extent) return;
+        if (d < 0 || d >= depth.extent) return {};
         const index_t channel = first_lane_ / source_.group_outputs * source_.group_inputs;
         const index_t channels = lanes_ / source_.group_outputs * source_.group_inputs;
-        const index_t lines = std::min(height.source_step, std::abs(reach(height)) + 1);  // windows may leave some out
-        for (index_t at = std::max<index_t>(h - lines + 1, 0); at <= h && at < height.extent; ++at)
-            fetch_rows(
-                tensor.data + line.n * tensor.batch_stride + d * tensor.strides[0] + at * tensor.strides[1] + channel,
-                tensor.strides[2], width.extent, channels);
+        index_t lines = std::min(height.source_step, std::abs(reach(height)) + 1);  // windows may leave some out
+        if (tensor.strides[1] != width.extent * tensor.strides[2]) lines = 1;       // not one after the other
+        const index_t first = std::max<index_t>(h - lines + 1, 0), last = std::min(h + 1, height.extent);
+        if (last <= first) return {};
+        return part_of(
+            {tensor.data + line.n * tensor.batch_stride + d * tensor.strides[0] + first * tensor.strides[1] + channel,
+             tensor.strides[2], (last - first) * width.extent, channels},
+            residue);
     }
 
-    static void fetch_rows(const T* row, index_t pitch, index_t rows, index_t columns) {
-        constexpr index_t line = 64 / sizeof(T);
-        for (index_t r = 0; r < rows; ++r, row += pitch)
-            for (index_t k = 0; k < columns; k += line) __builtin_prefetch(row + k, 0, 2);
+    // What a residue fetches of these rows.
+    Ahead<T> part_of(const Ahead<T>& rows, index_t residue) const {
+        const index_t first = rows.rows * residue / taps_.residues();
+        const index_t count = rows.rows * (residue + 1) / taps_.residues() - first;
+        const T* start = rows.start + first * rows.pitch;
+        if (rows.pitch == rows.columns) return {start, 0, 1, count * rows.columns};
+        return {start, rows.pitch, count, rows.columns};
     }
 
   private:

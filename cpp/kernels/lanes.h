@@ -99,6 +99,42 @@ FASTCONV_INLINE const T* next(const T* at, index_t step) {
     return at;
 }
 
+// Fetches what is ahead in equal steps. Where all of it is asked for at once, it comes no sooner, and what the kernel
+// needs itself waits behind it: depthwise 3x3 from memory, 128 channels, took 1.7 times as long.
+template <class T>
+class Fetcher {
+  public:
+    Fetcher(const Ahead<T>& ahead, index_t steps)
+        : row_(reinterpret_cast<const char*>(ahead.start)),
+          at_(row_),
+          end_(row_ + ahead.columns * kSize),
+          pitch_(ahead.pitch * kSize),
+          rows_(ahead.rows) {
+        const index_t lines = ahead.rows * ((ahead.columns * kSize + kLine - 1) / kLine);
+        share_ = steps > 0 ? (lines + steps - 1) / steps : 0;
+    }
+
+    FASTCONV_INLINE void step() {
+        for (index_t i = 0; i < share_; ++i, at_ += kLine) {
+            if (at_ >= end_) {
+                if (--rows_ <= 0) {
+                    share_ = 0;
+                    return;
+                }
+                row_ += pitch_;
+                end_ += pitch_;
+                at_ = row_;
+            }
+            __builtin_prefetch(at_, 0, 2);
+        }
+    }
+
+  private:
+    static constexpr index_t kLine = 64, kSize = sizeof(T);
+    const char *row_, *at_, *end_;
+    index_t pitch_, rows_, share_;
+};
+
 // Calls visit(Wide or Single, vectors as a compile-time constant, first channel) over channels [first, last).
 template <class T, class Visit>
 FASTCONV_INLINE void for_each_channel_block(index_t first, index_t last, const Visit& visit) {
@@ -197,10 +233,12 @@ template <class T, class Meeting, int Pixels>
 struct LaneTileVisit {
     const LaneBlock<T>& block;
     const Meeting& meeting;
+    Fetcher<T>& ahead;
     index_t pixel;
 
     template <class Lane, int Vectors>
     FASTCONV_INLINE void operator()(index_t channel) const {
+        ahead.step();
         T* target = block.target + pixel * block.target_step + channel;
         if constexpr (Vectors * Lane::kWidth * sizeof(T) >= 64) {
             if (block.stream) return stream<Lane, Vectors>(channel, target);
@@ -243,6 +281,7 @@ template <class T, class Meeting>
 struct LaneTiles {
     const LaneBlock<T>& block;
     const Meeting& meeting;
+    Fetcher<T>& ahead;
     index_t first, last;  // channels
 
     void run() const {
@@ -261,7 +300,7 @@ struct LaneTiles {
 
     template <int Pixels>
     FASTCONV_INLINE void tile(index_t pixel) const {
-        const LaneTileVisit<T, Meeting, Pixels> visit{block, meeting, pixel};
+        const LaneTileVisit<T, Meeting, Pixels> visit{block, meeting, ahead, pixel};
         const index_t rest = (last - first) % kLanes<T>;
         if (rest > 0 && last >= kLanes<T>) {
             for_each_channel_block<T>(first, last - rest, visit);
@@ -272,6 +311,13 @@ struct LaneTiles {
     }
 };
 
+// Of about so many tiles of pixels and channels.
+template <class T>
+FASTCONV_INLINE index_t lane_steps(const LaneBlock<T>& block) {
+    constexpr index_t width = kLaneVectors * kLanes<T>;
+    return ((block.pixels + kLanePixels - 1) / kLanePixels) * ((block.channels + width - 1) / width);
+}
+
 // As many channels at a time as keep their weights, and the part of the source that a tile sees, in half of L1.
 template <class T>
 void multiply_lanes(const LaneBlock<T>& block) noexcept {
@@ -279,10 +325,11 @@ void multiply_lanes(const LaneBlock<T>& block) noexcept {
     index_t values = 0;  // of a channel
     for (int n = 0; n < kLaneTaps; ++n) values += block.segment_counts[n] * (2 * (n + 1) + kLanePixels);
     const index_t together = values * kStep > kValues ? kStep : kValues / (values > 0 ? values : 1) / kStep * kStep;
+    Fetcher<T> ahead(block.ahead[0], lane_steps(block));
     with_meeting(block, [&](auto meeting) noexcept {
         using Meeting = decltype(meeting);
         for (index_t c = 0; c < block.channels; c += together)
-            LaneTiles<T, Meeting>{block, meeting, c, smaller(c + together, block.channels)}.run();
+            LaneTiles<T, Meeting>{block, meeting, ahead, c, smaller(c + together, block.channels)}.run();
     });
     if (block.stream) order_stores();
 }

@@ -21,9 +21,12 @@ struct LaneSums {
     index_t channel;
     index_t known;  // so many of the first channels have their sums already
     const T* zeros;
+    Fetcher<T> (&ahead)[2];
 
     template <int Pixels, bool Inside>
     FASTCONV_INLINE void slide(index_t pixel) {
+        if (Pixels == kLanePixels)
+            for (Fetcher<T>& lines : ahead) lines.step();
 #pragma GCC unroll 4
         for (int v = 0; v < Vectors; ++v) {
             const T* by = block.right + pixel * block.target_step + channel + v * Lane::kWidth;
@@ -80,6 +83,7 @@ struct AddLanesVisit {
     const Meeting& meeting;
     index_t first, last;  // pixels
     const T* zeros;
+    Fetcher<T> (&ahead)[2];
     index_t known = 0;
 
     template <class Lane, int Vectors>
@@ -95,8 +99,8 @@ struct AddLanesVisit {
         for (index_t s = 0; s < block.segment_counts[Taps - 1]; ++s) {
             const LaneSegment<T>& segment = block.segments[Taps - 1][s];
             turned.turn_to(segment.input);
-            LaneSums<T, Lane, Meeting, Vectors, Taps>{{}, block, segment, turned, channel, known, zeros}.slide_over(
-                first, last);
+            LaneSums<T, Lane, Meeting, Vectors, Taps>{{}, block, segment, turned, channel, known, zeros, ahead}
+                .slide_over(first, last);
         }
     }
 };
@@ -106,10 +110,13 @@ template <class T>
 void add_lane_products(const LaneBlock<T>& block) noexcept {
     constexpr index_t kBlock = 64;
     const T zeros[kLaneVectors * kLanes<T>] = {};
+    index_t steps = 0;
+    for (const index_t segments : block.segment_counts) steps += segments * lane_steps(block);
+    Fetcher<T> ahead[] = {{block.ahead[0], steps}, {block.ahead[1], steps}};
     with_meeting(block, [&](auto meeting) noexcept {
         using Meeting = decltype(meeting);
         for (index_t pixel = 0; pixel < block.pixels; pixel += kBlock) {
-            AddLanesVisit<T, Meeting> visit{block, meeting, pixel, smaller(pixel + kBlock, block.pixels), zeros};
+            AddLanesVisit<T, Meeting> visit{block, meeting, pixel, smaller(pixel + kBlock, block.pixels), zeros, ahead};
             const index_t rest = block.channels >= kLanes<T> ? block.channels % kLanes<T> : 0;
             for_each_channel_block<T>(0, block.channels - rest, visit);
             if (rest == 0) continue;

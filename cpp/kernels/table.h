@@ -146,6 +146,13 @@ struct LaneSegment {
     index_t input;    // which channel of its group a lane meets
 };
 
+// Rows that will be read soon, or none of them. A kernel fetches them meanwhile, a few cache lines at a time.
+template <class T>
+struct Ahead {
+    const T* start = nullptr;
+    index_t pitch = 0, rows = 0, columns = 0;
+};
+
 // target[p][k] = act(bias[k] + sum over segments, t of source[p + t][k] * weight[t][k]), or, for the gradient of the
 // weights, sums[t][k] += sum over p of source[p + t][k] * right[p][k] in every segment.
 template <class T>
@@ -164,6 +171,7 @@ struct LaneBlock {
     const T* bias;        // or null
     bool relu;
     bool stream;  // targets are aligned to cache lines, and so large that nothing of them would be left in the caches
+    Ahead<T> ahead[2];
 };
 
 // target[(p * group_inputs + i) * pitch + g * repeats + r] = source[p][g * group_inputs + i]: every input channel as
