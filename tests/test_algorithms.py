@@ -11,7 +11,7 @@ from cases import CONV, named
 from problems import INTEGERS, problem
 
 
-@pytest.mark.parametrize("name", ["direct", "im2col", "grouped"])
+@pytest.mark.parametrize("name", ["direct", "im2col", "grouped", "planar"])
 def test_those_that_add_up_products_support_every_case_and_are_exact(name):
     assert name in fc.algorithms() and is_exact(name)
     assert not [case for case in CONV if not supports(name, case)]
@@ -64,3 +64,25 @@ def test_the_workspace_of_long_signals_is_bounded():
         for length in (200_000, 2_000_000)
     )
     assert few == many
+
+
+@pytest.mark.parametrize(
+    ("input", "weight", "groups"), [((32, 32, 1), (5, 5, 1, 6), 1), ((64, 64, 3), (5, 5, 1, 3), 3)], ids=str
+)
+def test_auto_runs_along_the_width_where_channels_are_few(input, weight, groups):
+    plan = fc.explain(np.zeros((1, *input), np.float32), np.zeros(weight, np.float32), groups=groups, padding=2)
+    assert {one.algorithm for one in plan} == {"planar"} and "few channels" in plan.forward.reason
+
+
+def test_auto_runs_across_the_channels_where_they_are_many():
+    plan = fc.explain(np.zeros((1, 32, 32, 64), np.float32), np.zeros((3, 3, 64, 32), np.float32))
+    assert "planar" not in {one.algorithm for one in plan}
+
+
+def test_the_workspace_of_planes_is_bounded():
+    w = np.zeros((5, 5, 1, 6), np.float32)
+    few, many = (
+        fc.explain(np.zeros((1, lines, 100, 1), np.float32), w, algorithm="planar").forward.workspace_bytes
+        for lines in (1_000, 100_000)
+    )
+    assert many < 1.5 * few  # lines are cut evenly

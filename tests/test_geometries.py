@@ -16,7 +16,7 @@ from problems import assert_equal
 
 ROUNDS, EACH = 20, 25  # of four operations: 2,000 in all
 LARGEST_EXTENT = {1: 40, 2: 11, 3: 6}
-EXACT = "direct", "im2col", "grouped"
+EXACT = "direct", "im2col", "grouped", "planar"
 
 
 class Draw:

@@ -70,6 +70,8 @@ template <class T>
 const Algorithm<T>& fourier_algorithm();
 template <class T>
 const Algorithm<T>& winograd_algorithm();
+template <class T>
+const Algorithm<T>& planar_algorithm();
 
 // All algorithms, the one to try first at the front.
 std::vector<std::string> algorithm_names();

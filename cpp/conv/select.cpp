@@ -7,8 +7,8 @@ namespace {
 template <class T>
 const std::vector<const Algorithm<T>*>& algorithms() {
     static const std::vector<const Algorithm<T>*> list{&fourier_algorithm<T>(), &winograd_algorithm<T>(),
-                                                       &grouped_algorithm<T>(), &im2col_algorithm<T>(),
-                                                       &direct_algorithm<T>()};
+                                                       &planar_algorithm<T>(),  &grouped_algorithm<T>(),
+                                                       &im2col_algorithm<T>(),  &direct_algorithm<T>()};
     return list;
 }
 

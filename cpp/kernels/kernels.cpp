@@ -9,6 +9,7 @@
 #include "kernels/machine.h"
 #include "kernels/narrow.h"
 #include "kernels/outer.h"
+#include "kernels/planes.h"
 #include "kernels/pool.h"
 #include "kernels/pool_backward.h"
 #include "kernels/table.h"
@@ -32,6 +33,8 @@ constexpr Kernels<T> make_table() {
         multiply_rows_narrow<T>,
         add_outer_products_narrow<T>,
         add_rows<T>,
+        multiply_planes<T>,
+        add_plane_products<T>,
         kPermutes,
         multiply_lanes<T>,
         add_lane_products<T>,

@@ -79,6 +79,38 @@ struct CopyBlock {
     bool stream;  // past the caches, where the block allows it
 };
 
+// Products whose vectors run along a line, over channels that lie in planes of their own. A term is a tap of one
+// channel; pixel p of the first line meets it at sources[term][offset + p]. Whole vectors are read, past the last
+// pixel. Lines of at most a vector may come together, a few at a time.
+//
+// target[line * target_step + p * pixel_step + k] = act(bias[k] + sum over terms of
+//     sources[term][offset + line * source_step + p] * weight[term * weight_step + k])
+template <class T>
+struct PlaneBlock {
+    const T* const* sources;
+    index_t offset, terms, pixels, columns;
+    index_t lines, source_step, target_step, pixel_step;
+    const T* weight;
+    index_t weight_step;
+    const T* bias;  // or null
+    bool relu;
+    T* target;
+};
+
+// sums[term * sums_step + k] += sum over lines, p of
+//     sources[term][line * source_step + p] * right[line * right_step + k * pitch + p]
+//
+// where the right-hand side has zeros up to the end of the last vector.
+template <class T>
+struct PlaneSums {
+    const T* const* sources;
+    index_t source_step, terms, lines, pixels, columns;
+    const T* right;
+    index_t right_step, pitch;
+    T* sums;
+    index_t sums_step;
+};
+
 // The pixels that a window meets along an axis: first, first + step, ..., and none that lie in the padding.
 struct Span {
     index_t first, count;
@@ -293,6 +325,9 @@ struct Kernels {
     void (*add_outer_products_narrow)(const OuterBlock<T>&) noexcept;
     // sums[k] += sum over rows of source[row * pitch + k]
     void (*add_rows)(const T* source, index_t pitch, index_t rows, index_t columns, T* sums) noexcept;
+
+    void (*multiply_planes)(const PlaneBlock<T>&) noexcept;
+    void (*add_plane_products)(const PlaneSums<T>&) noexcept;
 
     bool mixes_lanes;  // whether lanes find the channels of their groups in registers
     void (*multiply_lanes)(const LaneBlock<T>&) noexcept;

@@ -96,6 +96,13 @@ FASTCONV_INLINE Vector interleave_high(Vector a, Vector b) {
     }
 }
 
+template <class T, class Vector>
+FASTCONV_INLINE Chunks<T, 1> chunk_of(Vector vector, int part) {
+    Chunks<T, 1> chunks[sizeof vector / 16];
+    __builtin_memcpy(chunks, &vector, sizeof vector);
+    return chunks[part];
+}
+
 // Transposes the squares that lie one above the other in kChunk<T> vectors.
 template <int chunks>
 FASTCONV_INLINE void transpose_squares(Chunks<double, chunks> (&square)[2]) {

@@ -52,7 +52,7 @@ def algorithms() -> tuple[str, ...]:
     --------
     >>> import fastconv as fc
     >>> sorted(fc.algorithms())
-    ['direct', 'fft', 'grouped', 'im2col', 'winograd']
+    ['direct', 'fft', 'grouped', 'im2col', 'planar', 'winograd']
     """
     return tuple(_core.algorithm_names())
 
