@@ -8,6 +8,7 @@
 #include "core/threads.h"
 #include "gemm/segments.h"
 #include "gemm/slices.h"
+#include "gemm/streaming.h"
 
 namespace fastconv {
 namespace {
@@ -38,10 +39,11 @@ struct Plan {
     index_t parts, result_rows_per_part;
     index_t columns_per_segment, segments_per_group, segments, segments_per_task, segment_tasks;
     index_t padded_columns;
-    bool narrow;  // vectors run along the channels of the source
-    bool packs;   // the channels of the source are laid out anew for the kernel
-    bool lines;   // short rows, evenly spaced on lines
-    bool direct;  // whose right-hand side needn't be packed
+    bool narrow;   // vectors run along the channels of the source
+    bool packs;    // the channels of the source are laid out anew for the kernel
+    bool lines;    // short rows, evenly spaced on lines
+    bool direct;   // whose right-hand side needn't be packed
+    bool streams;  // sums go past the caches
     int threads;
 
     index_t tasks() const { return slices * parts * segment_tasks; }
@@ -86,6 +88,9 @@ Plan make_plan(const OuterProduct<T>& product, const Kernels<T>& kernels) {
 
     plan.padded_columns = round_up(plan.columns_per_segment, kernels.vector_width);
 
+    plan.streams = !plan.narrow && !plan.lines && plan.slices == 1 && plan.rows_per_block >= plan.rows &&
+                   may_stream(product.sums, plan.result_rows * product.sums_pitch,
+                              {product.sums_pitch, product.columns, kernels.panel_width});
     plan.threads = worthwhile_threads(operations, plan.tasks());
     return plan;
 }
@@ -178,9 +183,45 @@ struct Sum {
         }
     }
 
+    // What the next block of rows will read: of the source, where it follows in memory, and of the right-hand side.
+    // Every call of a kernel fetches its part.
+    struct Next {
+        Ahead<T> source, right;
+        index_t calls = 1, call = 0;
+
+        void add_to(OuterBlock<T>& block) {
+            block.ahead[0] = part_of(source);
+            block.ahead[1] = part_of(right);
+            ++call;
+        }
+        Ahead<T> part_of(const Ahead<T>& all) const {
+            const index_t first = all.rows * call / calls, count = all.rows * (call + 1) / calls - first;
+            return {all.start + first * all.pitch, all.pitch, count, all.columns};
+        }
+    };
+
+    Next next_rows(const Part& part, const T* const* sources, index_t row, index_t rows) const {
+        Next next;
+        const index_t count = std::min(plan.rows_per_block, part.last_row - row - rows);
+        if (count <= 0 || plan.narrow) return next;
+        const Segment first = segment_at(part.first_segment), last = segment_at(part.last_segment - 1);
+        next.right = {product.right + (row + rows) * product.right_pitch + first.column, product.right_pitch, count,
+                      last.column + last.columns - first.column};
+        const index_t taps = ceil_div(part.last_result, product.depth) - part.first_result / product.depth;
+        next.calls = taps * ceil_div(product.depth, plan.packs ? kPackedChannels : product.depth) *
+                     (part.last_segment - part.first_segment);
+        if (plan.taps == 1 && rows > 1) {
+            const index_t pitch = sources[1] - sources[0];
+            if (sources[rows - 1] - sources[0] == (rows - 1) * pitch)
+                next.source = {sources[0] + rows * pitch + part.first_result, pitch, count,
+                               part.last_result - part.first_result};
+        }
+        return next;
+    }
+
     // One tap's share of the part: some channels of the source against all columns of the part.
     void add_tap(const Part& part, index_t tap, const T* const* sources, index_t rows, const T* panels, T* packed,
-                 bool fresh, const Sums& sums) const {
+                 bool fresh, const Sums& sums, Next& next) const {
         const index_t first = std::max(part.first_result - tap * product.depth, index_t{0});
         const index_t last = std::min(part.last_result - tap * product.depth, product.depth);
         const index_t step = plan.packs ? kPackedChannels : last - first;
@@ -206,6 +247,8 @@ struct Sum {
                                     0,
                                     fresh,
                                     false};
+                block.stream = plan.streams;
+                next.add_to(block);
                 if (plan.packs) {
                     if (segment.group != group) kernels.pack_channels(block, packed);
                     group = segment.group;
@@ -263,12 +306,14 @@ struct Sum {
                 continue;
             }
             pack(part, row, rows, panels);
+            Next next;
             for (index_t tap = first_tap; tap < last_tap; tap += kTaps) {
                 const index_t taps = std::min(kTaps, last_tap - tap);
                 product.source.gather(row, rows, tap, taps, workspace.zeros, copies, sources);
+                if (tap == first_tap) next = next_rows(part, sources, row, rows);
                 for (index_t t = 0; t < taps; ++t)
                     add_tap(part, tap + t, sources + t * rows, rows, panels, packed, !clears && row == part.first_row,
-                            sums);
+                            sums, next);
             }
         }
     }

@@ -6,6 +6,7 @@
 // Bits: each sum adds its products segment by segment and tap by tap, whatever tile it sits in.
 #pragma once
 
+#include "kernels/fetcher.h"
 #include "kernels/table.h"
 #include "kernels/vec.h"
 
@@ -98,42 +99,6 @@ FASTCONV_INLINE const T* next(const T* at, index_t step) {
     __asm__("" : "+r"(at));
     return at;
 }
-
-// Fetches what is ahead in equal steps. Where all of it is asked for at once, it comes no sooner, and what the kernel
-// needs itself waits behind it: depthwise 3x3 from memory, 128 channels, took 1.7 times as long.
-template <class T>
-class Fetcher {
-  public:
-    Fetcher(const Ahead<T>& ahead, index_t steps)
-        : row_(reinterpret_cast<const char*>(ahead.start)),
-          at_(row_),
-          end_(row_ + ahead.columns * kSize),
-          pitch_(ahead.pitch * kSize),
-          rows_(ahead.rows) {
-        const index_t lines = ahead.rows * ((ahead.columns * kSize + kLine - 1) / kLine);
-        share_ = steps > 0 ? (lines + steps - 1) / steps : 0;
-    }
-
-    FASTCONV_INLINE void step() {
-        for (index_t i = 0; i < share_; ++i, at_ += kLine) {
-            if (at_ >= end_) {
-                if (--rows_ <= 0) {
-                    share_ = 0;
-                    return;
-                }
-                row_ += pitch_;
-                end_ += pitch_;
-                at_ = row_;
-            }
-            __builtin_prefetch(at_, 0, 2);
-        }
-    }
-
-  private:
-    static constexpr index_t kLine = 64, kSize = sizeof(T);
-    const char *row_, *at_, *end_;
-    index_t pitch_, rows_, share_;
-};
 
 // Calls visit(Wide or Single, vectors as a compile-time constant, first channel) over channels [first, last).
 template <class T, class Visit>

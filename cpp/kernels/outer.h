@@ -4,6 +4,7 @@
 // Bits: each sum adds its products in the order of the rows, whatever tile it sits in.
 #pragma once
 
+#include "kernels/fetcher.h"
 #include "kernels/gemm.h"
 
 namespace fastconv {
@@ -11,7 +12,7 @@ namespace {
 
 // Here the rows of the tile are neighbouring channels of one source row: one pointer per step.
 template <class T, int Rows, int Vectors, bool Packed>
-void outer_tile(const OuterBlock<T>& block, index_t channel, index_t column, const T* panel) {
+void outer_tile(const OuterBlock<T>& block, index_t channel, index_t column, const T* panel, Fetcher<T>& ahead) {
     const index_t columns = smaller(block.columns - column, Vectors * kLanes<T>);
     T* sums = block.sums + channel * block.pitch + column;
     const index_t pitch = block.pitch;
@@ -25,13 +26,16 @@ void outer_tile(const OuterBlock<T>& block, index_t channel, index_t column, con
     }
     const index_t at = block.offset + channel;
     const T* packed = Packed ? block.packed + channel * block.rows : nullptr;
+    typename Fetcher<T>::Run fetched = ahead.take(block.rows);
     for (index_t row = 0; row < block.rows; ++row, panel += Vectors * kLanes<T>) {
         const T* left[Rows];
         const T* source = Packed ? packed + row * Rows : block.sources[row] + at;
 #pragma GCC unroll 16
         for (int r = 0; r < Rows; ++r) left[r] = source + r;
+        fetched.step();
         tile.add_products(left, 0, panel);
     }
+    if (block.stream && columns == Vectors * kLanes<T>) return tile.stream_to(target);
     if (block.apart && !block.fresh) tile.add_from(target, columns);
     tile.store_to(target, columns);
 }
@@ -110,15 +114,17 @@ struct OuterTileVisit {
     const OuterBlock<T>& block;
     index_t column;
     const T* panel;
+    Fetcher<T>& ahead;
     template <int Rows>
     FASTCONV_INLINE void operator()(index_t channel) const {
-        outer_tile<T, Rows, Vectors, Packed>(block, channel, column, panel);
+        outer_tile<T, Rows, Vectors, Packed>(block, channel, column, panel, ahead);
     }
 };
 
 template <class T>
 struct OuterVisit {
     const OuterBlock<T>& block;
+    Fetcher<T>& ahead;
     template <int Vectors>
     FASTCONV_INLINE void operator()(index_t column, index_t offset) const {
         const T* panel = block.panels + offset;
@@ -126,16 +132,18 @@ struct OuterVisit {
             // With a single vector of columns a tile of twice the height keeps as many sums in flight.
             constexpr int rows = Vectors == 1 ? 2 * kRows : kRows;
             using Visit = OuterTileVisit<T, Vectors, false>;
-            for_each_channel_tile<Visit, rows>(block.depth, 0, Visit{block, column, panel});
+            for_each_channel_tile<Visit, rows>(block.depth, 0, Visit{block, column, panel, ahead});
         } else {
-            for_each_channel_tile(block.depth, 0, OuterTileVisit<T, Vectors, true>{block, column, panel});
+            for_each_channel_tile(block.depth, 0, OuterTileVisit<T, Vectors, true>{block, column, panel, ahead});
         }
     }
 };
 
 template <class T>
 void add_outer_products(const OuterBlock<T>& block) noexcept {
-    for_each_panel<T>(block.columns, block.rows, OuterVisit<T>{block});
+    Fetcher<T> ahead(block.ahead);
+    for_each_panel<T>(block.columns, block.rows, OuterVisit<T>{block, ahead});
+    if (block.stream) order_stores();
 }
 
 template <class T>

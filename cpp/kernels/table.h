@@ -36,6 +36,13 @@ struct RowBlock {
     index_t ahead_row_stride = 0, ahead_column_stride = 0;
 };
 
+// Rows that will be read soon, or none of them. A kernel fetches them meanwhile, a few cache lines at a time.
+template <class T>
+struct Ahead {
+    const T* start = nullptr;
+    index_t pitch = 0, rows = 0, columns = 0;
+};
+
 // A sum of outer products: sums[c * pitch + k] += sum over rows of source[row][offset + c] * panel[row][k]. Or, with
 // pieces of lines, of all taps at once: sums[(tap * depth + c) * pitch + k] += sum over rows of
 // sources[tap][row * row_step + c] * panel[row][k], where the right-hand side may come unpacked if it fills vectors.
@@ -54,6 +61,9 @@ struct OuterBlock {
     index_t right_pitch;
     bool fresh;  // the sums are set, not added to
     bool apart;  // what is added is summed up by itself first, which keeps the chains of additions short
+    bool stream =
+        false;  // fresh sums are aligned to cache lines, and so large that nothing of them would be left there
+    Ahead<T> ahead[2] = {};
 };
 
 // A matrix view with any strides, to be packed into the panels that the two kernels above read:
@@ -176,13 +186,6 @@ struct LaneSegment {
     const T* weight;  // of the first tap
     T* sums;          // or the gradient of these weights
     index_t input;    // which channel of its group a lane meets
-};
-
-// Rows that will be read soon, or none of them. A kernel fetches them meanwhile, a few cache lines at a time.
-template <class T>
-struct Ahead {
-    const T* start = nullptr;
-    index_t pitch = 0, rows = 0, columns = 0;
 };
 
 // target[p][k] = act(bias[k] + sum over segments, t of source[p + t][k] * weight[t][k]), or, for the gradient of the

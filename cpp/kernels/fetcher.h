@@ -1,0 +1,85 @@
+// Memory that will be read soon, fetched while a kernel works on something else.
+#pragma once
+
+#include "kernels/table.h"
+#include "kernels/vec.h"
+
+namespace fastconv {
+namespace {
+
+// Fetches what is ahead, a few cache lines at a time. Where all of it is asked for at once, it comes no sooner, and
+// what the kernel needs itself waits behind it: depthwise 3x3 from memory, 128 channels, took 1.7 times as long.
+template <class T>
+class Fetcher {
+  public:
+    // Neighbouring cache lines, to be fetched one by one.
+    struct Run {
+        const char *at, *end;
+
+        FASTCONV_INLINE void step() {
+            if (at >= end) return;
+            __builtin_prefetch(at, 0, 2);
+            at += kLine;
+        }
+    };
+
+    // In so many equal steps.
+    Fetcher(const Ahead<T>& ahead, index_t steps) : now_(ahead) {
+        share_ = steps > 0 ? (now_.lines() + steps - 1) / steps : 0;
+    }
+
+    // Run by run.
+    explicit Fetcher(const Ahead<T> (&ahead)[2]) : now_(ahead[0]), then_(ahead[1]) {}
+
+    FASTCONV_INLINE void step() {
+        for (index_t i = 0; i < share_; ++i, now_.at += kLine) {
+            if (now_.at >= now_.end && !next_row()) return;
+            __builtin_prefetch(now_.at, 0, 2);
+        }
+    }
+
+    // The next ones, at most so many.
+    FASTCONV_INLINE Run take(index_t lines) {
+        if (now_.at >= now_.end && !next_row()) {
+            now_ = then_;
+            then_ = {};
+        }
+        const Run run{now_.at, now_.end - now_.at > lines * kLine ? now_.at + lines * kLine : now_.end};
+        now_.at = run.end;
+        return run;
+    }
+
+  private:
+    static constexpr index_t kLine = 64;
+
+    FASTCONV_INLINE bool next_row() {
+        if (now_.rows <= 1) return false;
+        --now_.rows;
+        now_.at = now_.end + now_.gap;
+        now_.end = now_.at + now_.size;
+        return true;
+    }
+
+    struct Rows {
+        const char *at = nullptr, *end = nullptr;
+        index_t size = 0, gap = 0, rows = 0;  // bytes of a row, and between rows
+
+        Rows() = default;
+        explicit Rows(const Ahead<T>& ahead) {
+            if (ahead.rows <= 0) return;
+            const bool dense = ahead.pitch == ahead.columns;  // one long row
+            rows = dense ? 1 : ahead.rows;
+            size = (dense ? ahead.rows : 1) * ahead.columns * static_cast<index_t>(sizeof(T));
+            gap = ahead.pitch * static_cast<index_t>(sizeof(T)) - size;
+            at = reinterpret_cast<const char*>(ahead.start);
+            end = at + size;
+        }
+        index_t lines() const { return rows * ((size + kLine - 1) / kLine); }
+    };
+
+    Rows now_, then_;
+    index_t share_ = 0;
+};
+
+}  // namespace
+}  // namespace fastconv
