@@ -100,14 +100,20 @@ FASTCONV_INLINE const T* next(const T* at, index_t step) {
     return at;
 }
 
-// Calls visit(Wide or Single, vectors as a compile-time constant, first channel) over channels [first, last).
+// Calls visit(Wide, vectors as a compile-time constant, first channel) over the whole vectors of [first, last); returns
+// where they end.
 template <class T, class Visit>
-FASTCONV_INLINE void for_each_channel_block(index_t first, index_t last, const Visit& visit) {
+FASTCONV_INLINE index_t for_each_vector(index_t first, index_t last, const Visit& visit) {
     index_t c = first;
     for (; c + kLaneVectors * kLanes<T> <= last; c += kLaneVectors * kLanes<T>)
         visit.template operator()<Wide<T>, kLaneVectors>(c);
     for (; c + kLanes<T> <= last; c += kLanes<T>) visit.template operator()<Wide<T>, 1>(c);
-    for (; c < last; ++c) visit.template operator()<Single<T>, 1>(c);
+    return c;
+}
+
+template <class T, class Visit>
+FASTCONV_INLINE void for_each_single(index_t first, index_t last, const Visit& visit) {
+    for (index_t c = first; c < last; ++c) visit.template operator()<Single<T>, 1>(c);
 }
 
 // Where position q of a line lies: one in the padding reads zeros. (A choice of pointers, not of branches.)
@@ -203,7 +209,7 @@ struct LaneTileVisit {
 
     template <class Lane, int Vectors>
     FASTCONV_INLINE void operator()(index_t channel) const {
-        ahead.step();
+        ahead.step_between();
         T* target = block.target + pixel * block.target_step + channel;
         if constexpr (Vectors * Lane::kWidth * sizeof(T) >= 64) {
             if (block.stream) return stream<Lane, Vectors>(channel, target);
@@ -252,6 +258,11 @@ struct LaneTiles {
     void run() const {
         const index_t pixels = block.pixels;
         index_t pixel = 0;
+        if (block.channels < kLanes<T>) {
+            for (; pixel + 4 <= pixels; pixel += 4) for_each_single<T>(first, last, visit<4>(pixel));
+            for (; pixel < pixels; ++pixel) for_each_single<T>(first, last, visit<1>(pixel));
+            return;
+        }
         if (pixels % 8 != 0 && pixels % 7 == 0) {  // as many layers have it
             for (; pixel < pixels; pixel += 7) tile<7>(pixel);
             return;
@@ -265,14 +276,13 @@ struct LaneTiles {
 
     template <int Pixels>
     FASTCONV_INLINE void tile(index_t pixel) const {
-        const LaneTileVisit<T, Meeting, Pixels> visit{block, meeting, ahead, pixel};
-        const index_t rest = (last - first) % kLanes<T>;
-        if (rest > 0 && last >= kLanes<T>) {
-            for_each_channel_block<T>(first, last - rest, visit);
-            visit.template operator()<Wide<T>, 1>(last - kLanes<T>);
-        } else {
-            for_each_channel_block<T>(first, last, visit);
-        }
+        if (for_each_vector<T>(first, last, visit<Pixels>(pixel)) < last)
+            visit<Pixels>(pixel).template operator()<Wide<T>, 1>(last - kLanes<T>);
+    }
+
+    template <int Pixels>
+    FASTCONV_INLINE LaneTileVisit<T, Meeting, Pixels> visit(index_t pixel) const {
+        return {block, meeting, ahead, pixel};
     }
 };
 

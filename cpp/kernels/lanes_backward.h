@@ -25,7 +25,7 @@ struct LaneSums {
 
     template <int Pixels, bool Inside>
     FASTCONV_INLINE void slide(index_t pixel) {
-        if (Pixels == kLanePixels)
+        if (Pixels == kLanePixels && Inside)
             for (Fetcher<T>& lines : ahead) lines.step();
 #pragma GCC unroll 4
         for (int v = 0; v < Vectors; ++v) {
@@ -117,8 +117,11 @@ void add_lane_products(const LaneBlock<T>& block) noexcept {
         using Meeting = decltype(meeting);
         for (index_t pixel = 0; pixel < block.pixels; pixel += kBlock) {
             AddLanesVisit<T, Meeting> visit{block, meeting, pixel, smaller(pixel + kBlock, block.pixels), zeros, ahead};
-            const index_t rest = block.channels >= kLanes<T> ? block.channels % kLanes<T> : 0;
-            for_each_channel_block<T>(0, block.channels - rest, visit);
+            if (block.channels < kLanes<T>) {
+                for_each_single<T>(0, block.channels, visit);
+                continue;
+            }
+            const index_t rest = block.channels - for_each_vector<T>(0, block.channels, visit);
             if (rest == 0) continue;
             visit.known = kLanes<T> - rest;  // the last vector overlaps the one before it
             visit.template operator()<Wide<T>, 1>(block.channels - kLanes<T>);

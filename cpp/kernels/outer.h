@@ -26,13 +26,14 @@ void outer_tile(const OuterBlock<T>& block, index_t channel, index_t column, con
     }
     const index_t at = block.offset + channel;
     const T* packed = Packed ? block.packed + channel * block.rows : nullptr;
-    typename Fetcher<T>::Run fetched = ahead.take(block.rows);
+    constexpr bool fetches = Rows >= kRows;
+    typename Fetcher<T>::Run fetched = fetches ? ahead.take(block.rows) : typename Fetcher<T>::Run{};
     for (index_t row = 0; row < block.rows; ++row, panel += Vectors * kLanes<T>) {
         const T* left[Rows];
         const T* source = Packed ? packed + row * Rows : block.sources[row] + at;
 #pragma GCC unroll 16
         for (int r = 0; r < Rows; ++r) left[r] = source + r;
-        fetched.step();
+        if constexpr (fetches) fetched.step();
         tile.add_products(left, 0, panel);
     }
     if (block.stream && columns == Vectors * kLanes<T>) return tile.stream_to(target);
