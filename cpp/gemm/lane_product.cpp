@@ -124,7 +124,8 @@ void multiply(const LaneProduct<T>& product) {
     if (source.map.rows() == 0) return;
     const Plan plan = make_plan(product);
     const AxisMap &depth = source.map.axes[0], &height = source.map.axes[1], &width = source.map.axes[2];
-    const bool streams = may_stream(product.target, source.map.batch, source.map.rows(), source.lanes());
+    const bool streams =
+        may_stream(product.target, source.map.batch, source.map.rows(), source.lanes(), kStreamedLaneShare);
     const LineTaps taps(source.map.axes[2]);
     Buffer buffer;
     const auto workspace = carve_buffer(buffer, [&](Arena& arena) { return carve(arena, product, taps, plan); });
