@@ -3,14 +3,13 @@
 
 #include <algorithm>
 
+#include "core/arithmetic.h"
 #include "core/isa.h"
 #include "core/row_map.h"
 #include "core/threads.h"
 #include "kernels/table.h"
 
 namespace fastconv {
-
-inline index_t floor_div(index_t a, index_t b) { return a >= 0 ? a / b : -ceil_div(-a, b); }
 
 // The lowest of the source's positions that `count` targets meet, and how many there are from it to the highest.
 inline Span reach(const AxisMap& axis, index_t count) {

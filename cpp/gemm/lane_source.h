@@ -16,6 +16,7 @@
 #include <numeric>
 #include <vector>
 
+#include "core/arithmetic.h"
 #include "core/isa.h"
 #include "core/memory.h"
 #include "core/row_map.h"
@@ -86,8 +87,6 @@ class LineTaps {
             tap += own;
         }
     }
-
-    static index_t floor_div(index_t a, index_t b) { return a >= 0 ? a / b : -ceil_div(-a, b); }
 
     index_t residues_, used_residues_, position_step_, kernel_step_;
     std::vector<LineSegment> segments_;
