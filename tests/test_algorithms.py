@@ -86,3 +86,20 @@ def test_the_workspace_of_planes_is_bounded():
         for lines in (1_000, 100_000)
     )
     assert many < 1.5 * few  # lines are cut evenly
+
+
+@pytest.mark.parametrize(
+    ("stride", "dilation", "groups"), [(1, 1, 1), ((2, 1), 1, 1), (2, (3, 2), 1), (1, 2, 3), (3, 1, 3)], ids=str
+)
+def test_planes_of_tall_images_come_in_blocks_that_fit_together(stride, dilation, groups, isa):
+    rng = np.random.default_rng(0)
+    x = rng.integers(-4, 5, (2, 301, 83, 3)).astype(np.float32)
+    weight = rng.integers(-4, 5, (5, 3, 3 // groups, 6)).astype(np.float32)
+    sliding = {"stride": stride, "dilation": dilation, "groups": groups, "padding": ((3, 1), (2, 2))}
+    found, expected = (fc.conv2d(x, weight, **sliding, algorithm=name) for name in ("planar", "direct"))
+    np.testing.assert_array_equal(found, expected, isa)
+    grad = rng.integers(-4, 5, found.shape).astype(np.float32)
+    for one, other in zip(
+        *(fc.conv2d_backward(grad, x, weight, **sliding, algorithm=name) for name in ("planar", "direct")), strict=True
+    ):
+        np.testing.assert_array_equal(one, other, isa)
