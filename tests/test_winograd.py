@@ -1,7 +1,8 @@
 """Winograd's algorithm: its ways through a problem, how it is chosen and switched off, and what it costs in accuracy.
 
 The named geometries of cases.py go through it with all other algorithms (test_conv.py). Here are larger ones, one for
-each way: few tiles or many, one round or several, several blocks of the reduction, segments of columns, groups.
+each way: few tiles or many, one round or several, one slice or several, several blocks of the reduction, segments of
+columns, groups.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ WAYS = {
     "long_reduction": ((3, 27, 26, 700), (3, 3, 700, 33), {"padding": 1}),
     "local_sums": ((1, 21, 22, 190), (3, 3, 190, 210), {"padding": 1}),
     "several_rounds": ((2, 90, 90, 40), (3, 3, 40, 24), {"padding": 1}),
+    "slices": ((5, 95, 93, 12), (3, 3, 12, 20), {"padding": 1}),
+    "slices_of_a_signal": ((3, 5000, 8), (3, 4, 24), {"padding": 1, "groups": 2}),
     "groups": ((4, 29, 31, 64), (3, 3, 32, 96), {"padding": ((2, 0), (1, 3)), "groups": 2}),
     "volume": ((1, 7, 30, 30, 20), (3, 3, 3, 20, 24), {"padding": 1}),
     "5x5": ((2, 27, 27, 48), (5, 5, 48, 40), {"padding": 2}),

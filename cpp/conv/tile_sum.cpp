@@ -22,11 +22,25 @@ constexpr index_t kColumns = 96;                        // of a segment
 constexpr index_t kChannels = 48;                       // of a part, where it stays in L2 until it is restored
 constexpr index_t kLargeSums = index_t{4} << 20;        // bytes: not to be kept in memory from round to round
 
+// Slices, measured on two cores, with a common last cache and without: 32 to 64 channels 1.05 and 1.8 times as fast as
+// rounds that both share, 64 to 64 1.05 and 1.7; 128 to 128 0.93 and 1.2, so that it has one slice. Twice as many
+// slices, with the adding that they cost, take 1.05 times as long.
+constexpr index_t kFewestTiles = 384;                      // of a slice
+constexpr index_t kMostSliceBytes = index_t{3} << 19;      // of the sums of a slice, half the size of many an L2
+constexpr index_t kMostSumsBytes = index_t{6} << 20;       // of all slices
+constexpr index_t kLonelyRoundBytes = index_t{512} << 10;  // of tiles that one thread transforms and sums up
+
 // Round after round, tiles of the input and of the gradient are transformed and their outer products added up, point by
-// point. Where the sums are large and all tiles fit into one round, each task has all points of a part of the result
-// instead, which it restores while the sums are in L2. A sum takes its tiles in order, whatever the number of threads.
+// point. There are three ways to share that among threads, and the first two give the same bits:
+// - threads share each round, first its tiles, then its points, and meet twice a round;
+// - where the sums are small, tiles come in slices with sums of their own, and a slice is one thread's alone. What a
+//   core transforms, no other one reads, which matters where the cores have no cache in common;
+// - where the sums are large and all tiles fit into one round, each task has all points of a part of the result, which
+//   it restores while the sums are in L2.
+// A sum takes its tiles in order, and the slices are added in order, whatever the number of threads.
 struct Plan {
     index_t planes, tiles, tiles_per_round;
+    index_t slices, tiles_per_slice;
     index_t depth, rows, columns;  // channels of a group, (tap, channel) rows of the sums, columns of a group
     index_t source_pitch, source_plane;
     index_t columns_per_segment, segments_per_group, segments;
@@ -34,8 +48,11 @@ struct Plan {
     index_t parts, channels_per_part;
     index_t sums_pitch, sums_plane, sums_size;
     bool local;    // one round, sums per task
+    bool alone;    // a slice is one thread's
     bool streams;  // the gradient is written past the caches
     int threads;
+
+    index_t rooms() const { return alone ? threads : 1; }  // for the tiles of a round
 
     index_t padded_rows() const { return local ? channels_per_part : rows; }
 };
@@ -57,8 +74,16 @@ Plan make_plan(const TileSum<T>& s, const Kernels<T>& kernels) {
     const index_t tile_bytes = plan.planes * value * (source + s.g.out_channels);
     const index_t sums_bytes = plan.planes * value * plan.rows * s.g.out_channels;
     plan.local = sums_bytes >= kLargeSums && tile_bytes * plan.tiles <= std::max(sums_bytes, kMostLocalBytes);
+    plan.slices = 1;
+    if (sums_bytes <= kMostSliceBytes) {
+        while (2 * plan.slices * kFewestTiles <= plan.tiles && 2 * plan.slices * sums_bytes <= kMostSumsBytes)
+            plan.slices *= 2;
+    }
+    plan.tiles_per_slice = ceil_div(plan.tiles, plan.slices);
+    plan.alone = plan.slices > 1 && (plan.slices % threads == 0 || plan.slices >= 3 * threads);
+    const index_t round_tiles = (plan.alone ? kLonelyRoundBytes : kRoundBytes) / tile_bytes;
     plan.tiles_per_round =
-        plan.local ? plan.tiles : std::min(plan.tiles, round_up(std::max(kRoundBytes / tile_bytes, kChain), kChain));
+        plan.local ? plan.tiles : std::min(plan.tiles_per_slice, round_up(std::max(round_tiles, kChain), kChain));
     plan.source_pitch = odd_lines<T>(source + kernels.vector_width - 1);
     plan.source_plane = odd_lines<T>(plan.source_pitch * plan.tiles_per_round);
 
@@ -84,16 +109,16 @@ Plan make_plan(const TileSum<T>& s, const Kernels<T>& kernels) {
     plan.sums_pitch = odd_lines<T>(round_up(width, kernels.vector_width));
     plan.sums_plane = odd_lines<T>(plan.sums_pitch * plan.padded_rows());
     plan.sums_size = plan.planes * plan.sums_plane;
-    plan.threads = worthwhile_threads(operations, plan.parts * splits);
+    plan.threads = worthwhile_threads(operations, plan.alone ? plan.slices : plan.parts * splits);
     return plan;
 }
 
 template <class T>
 struct Workspace {
-    T* sources;                // transformed tiles of the input, pixel after pixel
-    T* panels;                 // those of the gradient, segment after segment
-    T* sums;                   // all, or per worker
-    const T** rows;            // of the sources
+    T* sources;                // transformed tiles of the input, pixel after pixel, per room
+    T* panels;                 // those of the gradient, segment after segment, per room
+    T* sums;                   // per slice, or per worker
+    const T** rows;            // of the sources, per room
     PixelTile<const T>* read;  // per worker
     PixelTile<T>* written;     // per worker
 };
@@ -101,10 +126,10 @@ struct Workspace {
 template <class T>
 Workspace<T> carve(Arena& arena, const Plan& plan) {
     Workspace<T> w;
-    w.sources = arena.take<T>(plan.planes * plan.source_plane);
-    w.panels = arena.take<T>(plan.planes * plan.panel_plane);
-    w.sums = arena.take<T>(plan.sums_size * (plan.local ? plan.threads : 1));
-    w.rows = arena.take<const T*>(plan.tiles_per_round);
+    w.sources = arena.take<T>(plan.planes * plan.source_plane * plan.rooms());
+    w.panels = arena.take<T>(plan.planes * plan.panel_plane * plan.rooms());
+    w.sums = arena.take<T>(plan.sums_size * (plan.local ? plan.threads : plan.slices));
+    w.rows = arena.take<const T*>(plan.tiles_per_round * plan.rooms());
     w.read = arena.take<PixelTile<const T>>(kTogether * plan.threads);
     w.written = arena.take<PixelTile<T>>(std::max(kTogether, plan.channels_per_part) * plan.threads);
     return w;
@@ -131,8 +156,34 @@ struct Call {
     // Rows of panels are cut into chains: the first row of the one that a tile belongs to.
     static index_t chain_of(index_t tile) { return tile / kChain * kChain; }
 
-    // Tiles [first, first + count) of all, of which the first is the tile `at` of the round's `tiles`.
-    void transform(index_t first, index_t count, index_t at, index_t tiles_of_round, int worker) const {
+    struct Round {
+        index_t first, count;  // tiles of all
+        bool fresh;            // the first one of a slice
+        T *sources, *panels, *sums;
+        const T** rows;
+
+        index_t chunks() const { return ceil_div(count, kTogether); }
+    };
+
+    template <class Body>
+    void for_each_round(index_t slice, index_t room, const Body& body) const {
+        const index_t begin = slice * plan.tiles_per_slice, end = std::min(begin + plan.tiles_per_slice, plan.tiles);
+        Round round{begin,
+                    0,
+                    true,
+                    workspace.sources + room * plan.planes * plan.source_plane,
+                    workspace.panels + room * plan.planes * plan.panel_plane,
+                    workspace.sums + slice * plan.sums_size,
+                    workspace.rows + room * plan.tiles_per_round};
+        for (index_t t = 0; t < plan.tiles_per_round; ++t) round.rows[t] = round.sources + t * plan.source_pitch;
+        for (; round.first < end; round.first += plan.tiles_per_round, round.fresh = false) {
+            round.count = std::min(plan.tiles_per_round, end - round.first);
+            body(round);
+        }
+    }
+
+    void transform(const Round& round, index_t chunk, int worker) const {
+        const index_t at = chunk * kTogether, first = round.first + at, count = std::min(kTogether, round.count - at);
         PixelTile<const T>* tiles = workspace.read + worker * kTogether;
         const TileScheme& scheme = s.tiles.scheme;
         TileBlock<T> block{};
@@ -147,7 +198,7 @@ struct Call {
         block.pitch = plan.source_pitch;
         for (index_t tap = 0; tap < s.tiles.taps(); ++tap) {
             s.tiles.source_tiles(s.source, tap, first, count, tiles);
-            block.planes = workspace.sources + at * plan.source_pitch + tap * s.g.in_channels;
+            block.planes = round.sources + at * plan.source_pitch + tap * s.g.in_channels;
             kernels.transform_tiles(block);
         }
         block.height = kernel_of(scheme.height, scheme.height.results);
@@ -157,25 +208,25 @@ struct Call {
         block.plane_pitch = plan.panel_plane;
         block.pitch = 0;
         block.first_row = at - chain_of(at);
-        block.block_rows = std::min(kChain, tiles_of_round - chain_of(at));
+        block.block_rows = std::min(kChain, round.count - chain_of(at));
         for (index_t g = 0; g < plan.segments; ++g) {
             const Segment segment = segment_at(g);
             TensorView<const T> view = s.grad_output;
             view.data += segment.column;
             s.tiles.target_tiles(view, first, count, tiles);
             block.channels = segment.columns;
-            block.planes = panels_of(0, g, chain_of(at));
+            block.planes = panels_of(round, 0, g, chain_of(at));
             kernels.transform_tiles(block);
         }
     }
 
-    T* panels_of(index_t plane, index_t segment, index_t chain) const {
+    T* panels_of(const Round& round, index_t plane, index_t segment, index_t chain) const {
         const index_t padded = round_up(segment_at(segment).columns, kernels.vector_width);
-        return workspace.panels + plane * plan.panel_plane + segment * plan.panel_segment + chain * padded;
+        return round.panels + plane * plan.panel_plane + segment * plan.panel_segment + chain * padded;
     }
 
-    // Adds the tiles of a round to the sums of a part, which are set where `fresh`.
-    void add(index_t plane, index_t segment, const Part& part, index_t tiles, bool fresh, T* sums) const {
+    // Adds the tiles of a round to the sums of a part, which the first round of a slice sets.
+    void add(const Round& round, index_t plane, index_t segment, const Part& part, T* sums) const {
         const Segment columns = segment_at(segment);
         OuterBlock<T> block{};
         block.offset = plane * plan.source_plane + part.tap * s.g.in_channels + columns.group * plan.depth + part.first;
@@ -184,11 +235,11 @@ struct Call {
         block.pitch = plan.sums_pitch;
         block.sums = sums;
         block.apart = true;
-        for (index_t chain = 0; chain < tiles; chain += kChain) {
-            block.sources = workspace.rows + chain;
-            block.rows = std::min(kChain, tiles - chain);
-            block.panels = panels_of(plane, segment, chain);
-            block.fresh = fresh && chain == 0;
+        for (index_t chain = 0; chain < round.count; chain += kChain) {
+            block.sources = round.rows + chain;
+            block.rows = std::min(kChain, round.count - chain);
+            block.panels = panels_of(round, plane, segment, chain);
+            block.fresh = round.fresh && chain == 0;
             kernels.add_outer_products(block);
         }
     }
@@ -217,54 +268,77 @@ struct Call {
         kernels.restore_tiles(block);
     }
 
-    void transform_round(index_t round, index_t count) const {
-        parallel_for(ceil_div(count, kTogether), plan.threads, [&](index_t task, int worker) {
-            const index_t at = task * kTogether;
-            transform(round + at, std::min(kTogether, count - at), at, count, worker);
+    // A part of a plane, of all segments and taps.
+    void add_everywhere(const Round& round, index_t task) const {
+        const index_t plane = task / plan.parts;
+        for (index_t segment = 0; segment < plan.segments; ++segment) {
+            for (index_t tap = 0; tap < s.tiles.taps(); ++tap) {
+                const Part part = part_at(tap, task % plan.parts);
+                add(round, plane, segment, part,
+                    round.sums + plane * plan.sums_plane + (tap * plan.depth + part.first) * plan.sums_pitch +
+                        segment_at(segment).column);
+            }
+        }
+    }
+
+    void transform_together(const Round& round) const {
+        parallel_for(round.chunks(), plan.threads, [&](index_t chunk, int worker) { transform(round, chunk, worker); });
+    }
+
+    void run_together() const {
+        for (index_t slice = 0; slice < plan.slices; ++slice) {
+            for_each_round(slice, 0, [&](const Round& round) {
+                transform_together(round);
+                parallel_for(plan.planes * plan.parts, plan.threads,
+                             [&](index_t task, int) { add_everywhere(round, task); });
+            });
+        }
+    }
+
+    void run_alone() const {
+        parallel_for(plan.slices, plan.threads, [&](index_t slice, int worker) {
+            for_each_round(slice, worker, [&](const Round& round) {
+                for (index_t chunk = 0; chunk < round.chunks(); ++chunk) transform(round, chunk, worker);
+                for (index_t task = 0; task < plan.planes * plan.parts; ++task) add_everywhere(round, task);
+            });
         });
     }
 
-    void run_rounds() const {
-        for (index_t round = 0; round < plan.tiles; round += plan.tiles_per_round) {
-            const index_t count = std::min(plan.tiles_per_round, plan.tiles - round);
-            transform_round(round, count);
-            parallel_for(plan.planes * plan.parts, plan.threads, [&](index_t task, int) {
-                const index_t plane = task / plan.parts;
-                for (index_t segment = 0; segment < plan.segments; ++segment) {
-                    for (index_t tap = 0; tap < s.tiles.taps(); ++tap) {
-                        const Part part = part_at(tap, task % plan.parts);
-                        add(plane, segment, part, count, round == 0,
-                            workspace.sums + plane * plan.sums_plane +
-                                (tap * plan.depth + part.first) * plan.sums_pitch + segment_at(segment).column);
-                    }
-                }
-            });
-        }
+    // Adds the slices up, and restores the weight's gradient from the sums.
+    void restore_all() const {
         const index_t chunks = ceil_div(plan.depth, kTogether);
         parallel_for(s.tiles.taps() * chunks, plan.threads, [&](index_t task, int worker) {
-            const index_t tap = task / chunks, first = task % chunks * kTogether;
-            restore({tap, first, std::min(kTogether, plan.depth - first)}, 0, s.g.out_channels,
-                    workspace.sums + (tap * plan.depth + first) * plan.sums_pitch, worker);
+            const Part part{task / chunks, task % chunks * kTogether,
+                            std::min(kTogether, plan.depth - task % chunks * kTogether)};
+            T* sums = workspace.sums + (part.tap * plan.depth + part.first) * plan.sums_pitch;
+            for (index_t plane = 0; plan.slices > 1 && plane < plan.planes; ++plane) {
+                T* sum = sums + plane * plan.sums_plane;
+                kernels.add_rows(sum + plan.sums_size, plan.sums_size, plan.slices - 1, part.count * plan.sums_pitch,
+                                 sum);
+            }
+            restore(part, 0, s.g.out_channels, sums, worker);
         });
     }
 
     void run_local() const {
-        transform_round(0, plan.tiles);
-        const index_t parts = s.tiles.taps() * plan.parts;
-        parallel_for(parts * plan.segments, plan.threads, [&](index_t task, int worker) {
-            T* sums = workspace.sums + worker * plan.sums_size;
-            const index_t segment = task / parts;
-            const Part part = part_at(task % parts / plan.parts, task % plan.parts);
-            for (index_t plane = 0; plane < plan.planes; ++plane)
-                add(plane, segment, part, plan.tiles, true, sums + plane * plan.sums_plane);
-            restore(part, segment_at(segment).column, segment_at(segment).columns, sums, worker);
+        for_each_round(0, 0, [&](const Round& round) {
+            transform_together(round);
+            const index_t parts = s.tiles.taps() * plan.parts;
+            parallel_for(parts * plan.segments, plan.threads, [&](index_t task, int worker) {
+                T* sums = workspace.sums + worker * plan.sums_size;
+                const index_t segment = task / parts;
+                const Part part = part_at(task % parts / plan.parts, task % plan.parts);
+                for (index_t plane = 0; plane < plan.planes; ++plane)
+                    add(round, plane, segment, part, sums + plane * plan.sums_plane);
+                restore(part, segment_at(segment).column, segment_at(segment).columns, sums, worker);
+            });
         });
     }
 
     void run() const {
-        for (index_t t = 0; t < plan.tiles_per_round; ++t)
-            workspace.rows[t] = workspace.sources + t * plan.source_pitch;
-        plan.local ? run_local() : run_rounds();
+        if (plan.local) return run_local();
+        plan.alone ? run_alone() : run_together();
+        restore_all();
     }
 };
 
