@@ -91,9 +91,10 @@ def test_the_workspace_of_planes_is_bounded():
 @pytest.mark.parametrize(
     ("stride", "dilation", "groups"), [(1, 1, 1), ((2, 1), 1, 1), (2, (3, 2), 1), (1, 2, 3), (3, 1, 3)], ids=str
 )
-def test_planes_of_tall_images_come_in_blocks_that_fit_together(stride, dilation, groups, isa):
+@pytest.mark.parametrize("size", [(301, 83), (11, 4101)], ids=["tall", "wide"])
+def test_planes_of_large_images_come_in_blocks_that_fit_together(size, stride, dilation, groups, isa):
     rng = np.random.default_rng(0)
-    x = rng.integers(-4, 5, (2, 301, 83, 3)).astype(np.float32)
+    x = rng.integers(-4, 5, (2, *size, 3)).astype(np.float32)
     weight = rng.integers(-4, 5, (5, 3, 3 // groups, 6)).astype(np.float32)
     sliding = {"stride": stride, "dilation": dilation, "groups": groups, "padding": ((3, 1), (2, 2))}
     found, expected = (fc.conv2d(x, weight, **sliding, algorithm=name) for name in ("planar", "direct"))

@@ -71,7 +71,7 @@ void multiply(const PlanarProduct<T>& product) {
         const Span depths = taps_inside(depth, block.d, 1);
         T* line = product.target.data + block.n * product.target.batch_stride +
                   (depth.target_start + block.d * depth.target_step) * product.target.strides[0];
-        const index_t together = width.count <= layout.vector ? kLinesTogether : 1;
+        const index_t together = layout.width_per_block <= layout.vector ? kLinesTogether : 1;
         for (index_t i = 0; i < block.count; i += together) {
             const index_t h = block.first + i, count = std::min(together, block.count - i);
             Span terms{depths.first * depth_terms, depths.count * depth_terms};
@@ -80,9 +80,9 @@ void multiply(const PlanarProduct<T>& product) {
                 terms = {taps.first * row_terms, depths.count * taps.count * row_terms};
             }
             T* target = line + (height.target_start + h * height.target_step) * product.target.strides[1] +
-                        width.target_start * product.target.strides[2];
+                        (width.target_start + block.left * width.target_step) * product.target.strides[2];
             const index_t step = height.source_step * layout.line_size();
-            table.multiply_planes({sources + terms.first, i * step, terms.count, width.count, layout.columns, count,
+            table.multiply_planes({sources + terms.first, i * step, terms.count, block.width, layout.columns, count,
                                    step, height.target_step * product.target.strides[1],
                                    width.target_step * product.target.strides[2],
                                    product.weight + terms.first * product.weight_step, product.weight_step,
@@ -179,7 +179,7 @@ template <class T>
 void backward_weight(const ConvGeometry& g, const BackwardWeightArguments<T>& arguments) {
     const WeightPlan plan = WeightPlan::of<T>(g);
     const PlaneLayout& layout = plan.layout;
-    const AxisMap &height = layout.map.axes[1], &width = layout.map.axes[2];
+    const AxisMap& height = layout.map.axes[1];
     const index_t size = g.weight_size(), columns = layout.columns, right_step = columns * layout.target_pitch();
     if (size == 0) return;
     const Kernels<T>& table = kernels<T>();
@@ -202,13 +202,14 @@ void backward_weight(const ConvGeometry& g, const BackwardWeightArguments<T>& ar
         for (index_t task = slice * plan.blocks_per_slice; task < end; ++task) {
             const LineBlock block = layout.block(task);
             layout.fill(input, block, planes);
-            const T* line =
-                right.data + block.n * right.batch_stride + block.d * right.strides[0] + block.first * right.strides[1];
+            const T* line = right.data + block.n * right.batch_stride + block.d * right.strides[0] +
+                            block.first * right.strides[1] + block.left * right.strides[2];
+            if (block.width < layout.width_per_block) std::fill_n(rights, plan.right_size(), T(0));
             for (index_t i = 0; i < block.count; ++i)
-                table.copy_block({line + i * right.strides[1], right.strides[2], 1, width.count, columns,
+                table.copy_block({line + i * right.strides[1], right.strides[2], 1, block.width, columns,
                                   rights + i * right_step, layout.target_pitch(), false});
             table.add_plane_products({sources, height.source_step * layout.line_size(), layout.terms(), block.count,
-                                      width.count, columns, rights, right_step, layout.target_pitch(), sums,
+                                      block.width, columns, rights, right_step, layout.target_pitch(), sums,
                                       g.out_channels});
         }
     });

@@ -125,9 +125,10 @@ FASTCONV_INLINE void transpose_squares(Chunks<float, chunks> (&square)[4]) {
     square[3] = (Values)interleave_high(high01, high23);
 }
 
-// chunks * kChunk<T> rows and kChunk<T> columns, of which the first few may be left out.
+// chunks * kChunk<T> rows and kChunk<T> columns, of which only [first, last) are stored.
 template <class T, int chunks, bool stream>
-FASTCONV_INLINE void transpose_tile(const T* source, index_t pitch, T* target, index_t target_pitch, index_t left_out) {
+FASTCONV_INLINE void transpose_tile(const T* source, index_t pitch, T* target, index_t target_pitch, index_t first,
+                                    index_t last = kChunk<T>) {
     constexpr index_t n = kChunk<T>;
     Chunks<T, chunks> square[n];
 #pragma GCC unroll 4
@@ -135,7 +136,7 @@ FASTCONV_INLINE void transpose_tile(const T* source, index_t pitch, T* target, i
     transpose_squares<chunks>(square);
 #pragma GCC unroll 4
     for (index_t c = 0; c < n; ++c)
-        if (c >= left_out) store_chunks<T, chunks, stream>(target + c * target_pitch, square[c]);
+        if (c >= first && c < last) store_chunks<T, chunks, stream>(target + c * target_pitch, square[c]);
 }
 
 // Fewer columns than a tile has are read together with the ones before them.
@@ -158,6 +159,26 @@ void transpose_lines(const CopyBlock<T>& block, index_t first_row, index_t rows)
             }
         }
     }
+}
+
+template <class T>
+void copy_values(const CopyBlock<T>& block) noexcept {
+    for (index_t c = 0; c < block.columns; ++c)
+        for (index_t r = 0; r < block.rows; ++r)
+            block.target[c * block.target_pitch + r] = block.source[r * block.row_stride + c * block.column_stride];
+}
+
+// Rows of two or three columns: of each, a whole chunk is read, which ends in the next row.
+template <int columns>
+void part_columns(CopyBlock<float> block) noexcept {
+    constexpr index_t height = kLanes<float>;
+    for (; block.rows > height; block.rows -= height) {
+        transpose_tile<float, FASTCONV_VECTOR_BYTES / 16, false>(block.source, block.row_stride, block.target,
+                                                                 block.target_pitch, 0, columns);
+        block.source += height * block.row_stride;
+        block.target += height;
+    }
+    copy_values(block);
 }
 
 // As many rows at a time as fill a line of the target, so that it is written at once and not touched again:
@@ -219,16 +240,13 @@ void copy_runs(const CopyBlock<T>& block) noexcept {
 }
 
 template <class T>
-void copy_values(const CopyBlock<T>& block) noexcept {
-    for (index_t c = 0; c < block.columns; ++c)
-        for (index_t r = 0; r < block.rows; ++r)
-            block.target[c * block.target_pitch + r] = block.source[r * block.row_stride + c * block.column_stride];
-}
-
-template <class T>
 void copy_block(const CopyBlock<T>& block) noexcept {
     constexpr int chunks = FASTCONV_VECTOR_BYTES / 16;
     if (block.row_stride == 1) return copy_runs(block);
+    if constexpr (sizeof(T) == sizeof(float)) {
+        if (block.column_stride == 1 && block.columns == 2 && block.row_stride >= 2) return part_columns<2>(block);
+        if (block.column_stride == 1 && block.columns == 3 && block.row_stride >= 2) return part_columns<3>(block);
+    }
     if (block.column_stride != 1 || block.columns < kChunk<T>) return copy_values(block);
     if (block.stream && block.rows % kLine<T> == 0 && block.target_pitch % kLine<T> == 0 &&
         reinterpret_cast<std::uintptr_t>(block.target) % 64 == 0) {
