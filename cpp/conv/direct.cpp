@@ -8,9 +8,11 @@
 #include "conv/direct.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "conv/phases.h"
 #include "conv/rows.h"
+#include "core/isa.h"
 #include "core/memory.h"
 #include "core/threads.h"
 #include "gemm/outer_product.h"
@@ -144,6 +146,66 @@ OuterProduct<T> weight_product(const ConvGeometry& g, const BackwardWeightArgume
     return product;
 }
 
+// The same sums seen from the input: each of its pixels meets the taps of the output's gradient, which gives the
+// gradient of the weight with its channels exchanged, [tap][output][input].
+template <class T>
+OuterProduct<T> exchanged_product(const ConvGeometry& g, const BackwardWeightArguments<T>& arguments, const RowMap& map,
+                                  T* sums) {
+    const TensorView<const T> source = contiguous_view(arguments.grad_output, g.output_extents(), g.out_channels);
+    OuterProduct<T> product;
+    product.source = RowSource<T>::of_map(map, source, true, kLongestSum);
+    product.right = arguments.input.data;
+    product.right_pitch = g.in_channels;
+    product.depth = product.source.joined * g.out_channels;
+    product.columns = g.in_channels;
+    product.sums = sums;
+    product.sums_pitch = g.in_channels;
+    return product;
+}
+
+// Where the input's channels fill vectors better. Measured, AVX-512, 3x3, time without over time with: 64 -> 1 4.3, 64
+// -> 3 1.2, 64 -> 8 2.3, 64 -> 12 1.6, 128 -> 20 1.5, 128 -> 40 1.3, 64 -> 60 1.09, 17 -> 16 0.65; float64, 64 ->
+// 1 2.0. A single tap is read once either way: 512 -> 10 1.6, 64 -> 2 0.73.
+template <class T>
+bool exchanges(const ConvGeometry& g, const TensorView<const T>& input) {
+    constexpr index_t kFewOutputs = 8;
+    const index_t lanes = kernels<T>().vector_width, inputs = g.in_channels, outputs = g.out_channels;
+    if (g.groups > 1 || outputs * round_up(inputs, lanes) >= inputs * round_up(outputs, lanes)) return false;
+    if (g.taps() == 1 && outputs < kFewOutputs) return false;
+    const TensorView<const T> whole = contiguous_view(input.data, g.input_extents(), g.in_channels);
+    for (std::size_t i = 0; i < kAxes; ++i) {
+        const Axis& axis = g.axes[i];
+        const index_t reach = (axis.kernel - 1) * axis.dilation;
+        if (axis.stride > 1 || (axis.input > 1 && input.strides[i] != whole.strides[i])) return false;
+        // Every window has to meet the input (below).
+        if (std::max(axis.pad_before, axis.pad_after) > reach || (reach > 0 && axis.input < axis.dilation))
+            return false;
+    }
+    return g.batch == 1 || input.batch_stride == whole.batch_stride;
+}
+
+// Padding is of the gradient here, and of the input else: zero times NaN is NaN elsewhere. Such values reach the sums
+// either way, as every window meets the input, so that sums which aren't finite tell; then returns false.
+template <class T>
+bool backward_weight_exchanged(const ConvGeometry& g, const BackwardWeightArguments<T>& arguments) {
+    const index_t position_size = g.in_channels * g.out_channels;
+    Buffer buffer;
+    T* sums = carve_buffer(buffer, [&](Arena& arena) { return arena.take<T>(g.weight_size()); });
+    for_each_backward_map(g, g.batch, [&](const RowMap& map) {  // a single one
+        const OuterProduct<T> product = exchanged_product(g, arguments, map, sums);
+        sum_products(product);
+        const T* from = sums;
+        for (index_t tap = 0; tap < product.source.map.taps(); ++tap) {
+            for (index_t j = 0; j < product.source.joined; ++j, from += position_size) {
+                const index_t position = kernel_position(product.source.map, tap) + j * product.source.kernel_step;
+                kernels<T>().copy_block({from, g.in_channels, 1, g.out_channels, g.in_channels,
+                                         arguments.grad_weight + position * position_size, g.out_channels, false});
+            }
+        }
+    });
+    return std::all_of(sums, sums + g.weight_size(), [](T value) { return std::isfinite(value); });
+}
+
 template <class T>
 void forward(const ConvGeometry& g, const ForwardArguments<T>& arguments) {
     multiply(forward_product(g, arguments));
@@ -158,6 +220,7 @@ void backward_input(const ConvGeometry& g, const BackwardInputArguments<T>& argu
 
 template <class T>
 void backward_weight(const ConvGeometry& g, const BackwardWeightArguments<T>& arguments) {
+    if (exchanges(g, arguments.input) && backward_weight_exchanged(g, arguments)) return;
     sum_products(weight_product(g, arguments));
 }
 
@@ -166,6 +229,15 @@ std::size_t workspace(const ConvGeometry& g, Pass pass) {
     const TensorView<const T> input = contiguous_view<const T>(nullptr, g.input_extents(), g.in_channels);
     if (pass == Pass::kForward)
         return workspace_bytes(forward_product<T>(g, {input, nullptr, nullptr, false, nullptr}));
+    if (pass == Pass::kBackwardWeight && exchanges(g, input)) {
+        Arena arena;
+        arena.take<T>(g.weight_size());
+        std::size_t product = 0;
+        for_each_backward_map(g, g.batch, [&](const RowMap& map) {
+            product = workspace_bytes(exchanged_product<T>(g, {nullptr, input, nullptr}, map, nullptr));
+        });
+        return arena.used() + product;
+    }
     if (pass == Pass::kBackwardWeight) return workspace_bytes(weight_product<T>(g, {nullptr, input, nullptr}));
     const BackwardInputArguments<T> none{nullptr, nullptr, nullptr};
     const JoinedWidth width(g);
