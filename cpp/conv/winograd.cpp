@@ -36,6 +36,7 @@ namespace {
 constexpr double kTransform = 20, kTransformGradient = 30, kSums = 12, kPoint = 5, kPhases = 1.3;
 constexpr double kReadLarge = 28, kReadMiddle = 16, kReadSmall = 12, kPackLarge = 12, kPackSmall = 4;
 constexpr index_t kFewestChannels = 16;         // take as long as fewer
+constexpr index_t kFewestRows = 8;              // likewise, input channels in the gradient of the weight
 constexpr double kFewestTiles = 4;              // likewise
 constexpr index_t kLarge = index_t{128} << 10;  // values of a weight
 constexpr index_t kHuge = index_t{2} << 20;     // values that stay in no cache
@@ -46,11 +47,11 @@ double cost(const ConvGeometry& g, Pass pass, const RowMap& map, const TileSchem
     const auto planes = static_cast<double>(scheme.planes()),
                count = std::max(static_cast<double>(tiles.count()), kFewestTiles);
     const auto taps = static_cast<double>(tiles.taps());
-    const auto in = static_cast<double>(std::max(g.in_channels, kFewestChannels));
+    const bool gradient = pass == Pass::kBackwardWeight;
+    const auto in = static_cast<double>(std::max(g.in_channels, gradient ? kFewestRows : kFewestChannels));
     const auto out = static_cast<double>(std::max(g.out_channels, kFewestChannels));
     const auto source = pass == Pass::kBackwardInput ? out : in, target = pass == Pass::kBackwardInput ? in : out;
     const double weight = taps * in * out / static_cast<double>(g.groups);
-    const bool gradient = pass == Pass::kBackwardWeight;
     const bool line = !scheme.height.transformed() || !scheme.width.transformed();
     const double sums = gradient ? weight * count / 32 : count * target;
     const double transform = gradient && line ? kTransformGradient : kTransform;
