@@ -10,7 +10,7 @@ import pytest
 
 import fastconv as fc
 from fastconv import nn
-from problems import GAUSSIAN, assert_same_bits, numbers
+from problems import GAUSSIAN, INTEGERS, assert_same_bits, numbers
 
 SHAPE = (20, 61, 63, 68)  # 20 MB of float32, and no multiple of a block
 PIECES = 20  # one image each
@@ -74,3 +74,10 @@ def test_the_gradient_of_a_large_weight_through_tiles_is_that_of_sums(isa):
         for name in ("winograd", "direct")
     )
     assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max(), isa
+
+
+def test_the_gradient_of_the_weight_of_a_long_signal_into_many_channels_is_exact(dtype, isa):
+    x, grad = numbers(INTEGERS, (1, 17003, 1), dtype, 0), numbers(INTEGERS, (1, 17000, 260), dtype, 1)
+    found = fc.conv1d_backward(grad, x, np.empty((4, 1, 260), dtype), wrt=("weight",)).weight
+    expected = [[x[0, tap : tap + 17000, 0] @ grad[0]] for tap in range(4)]
+    np.testing.assert_array_equal(found, expected, isa)

@@ -89,6 +89,7 @@ FASTCONV_INLINE void outer_lines_tile(int rows, const OuterBlock<T>& block, inde
 template <class T>
 struct OuterLinesVisit {
     const OuterBlock<T>& block;
+    Fetcher<T>& ahead;
     template <int Vectors>
     FASTCONV_INLINE void operator()(index_t column, index_t offset) const {
         constexpr int most = smaller(kRows * kVectors / Vectors, kMostRows);
@@ -99,6 +100,7 @@ struct OuterLinesVisit {
         index_t value = 0;
         for (index_t tile = 0; tile < tiles; ++tile) {
             const int rows = static_cast<int>(values / tiles + (tile < values % tiles ? 1 : 0));
+            ahead.step_between();
             outer_lines_tile<T, most, Vectors>(rows, block, value, column, panel, step);
             value += rows;
         }
@@ -107,7 +109,8 @@ struct OuterLinesVisit {
 
 template <class T>
 void add_outer_lines(const OuterBlock<T>& block) noexcept {
-    for_each_panel<T>(block.columns, block.rows, OuterLinesVisit<T>{block});
+    Fetcher<T> ahead(block.ahead[0], block.columns / (kVectors * kLanes<T>));  // steps: tiles, at least
+    for_each_panel<T>(block.columns, block.rows, OuterLinesVisit<T>{block, ahead});
 }
 
 template <class T, int Vectors, bool Packed>
