@@ -1,6 +1,7 @@
 #include "gemm/slices.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "core/arithmetic.h"
 #include "core/isa.h"
@@ -31,18 +32,24 @@ void add_slices(const T* partial, index_t slices, index_t rows, index_t columns,
 
 template <class T>
 void sum_rows(const T* matrix, index_t rows, index_t columns, T* sums) {
+    // As many rows as fill whole vectors are one long row: six channels would be summed value by value.
+    const index_t lanes = kernels<T>().vector_width, joined = lanes / std::gcd(columns, lanes),
+                  long_row = joined * columns;
     const index_t slices = std::clamp<index_t>(rows / kFewestRows, 1, kMostSlices);
     const index_t rows_per_slice = ceil_div(rows, slices);
-    const Buffer buffer(take_buffer(static_cast<std::size_t>(slices * columns) * sizeof(T)));
+    const Buffer buffer(take_buffer(static_cast<std::size_t>(slices * long_row) * sizeof(T)));
     T* partial = static_cast<T*>(buffer.get());
     const int threads = worthwhile_threads(4.0 * static_cast<double>(rows * columns), slices);
     parallel_for(slices, threads, [&](index_t slice, int) {
         const index_t first = std::min(slice * rows_per_slice, rows);
-        const index_t count = std::min(rows_per_slice, rows - first);
-        std::fill_n(partial + slice * columns, columns, T(0));
-        kernels<T>().add_rows(matrix + first * columns, columns, count, columns, partial + slice * columns);
+        const index_t count = std::min(rows_per_slice, rows - first), whole = count / joined;
+        const T* start = matrix + first * columns;
+        T* own = partial + slice * long_row;
+        std::fill_n(own, long_row, T(0));
+        kernels<T>().add_rows(start, long_row, whole, long_row, own);
+        kernels<T>().add_rows(start + whole * long_row, columns, count - whole * joined, columns, own);
     });
-    add_slices(partial, slices, 1, columns, sums, columns);
+    add_slices(partial, slices * joined, 1, columns, sums, columns);
 }
 
 template void add_slices(const float*, index_t, index_t, index_t, float*, index_t);
