@@ -72,10 +72,49 @@ struct MatchKernel {
     }
 };
 
+// One window, of windows that don't overlap.
+template <class T>
+struct MatchOne {
+    const T* source;
+    const Position<T>* positions;
+    Position<T> here;
+    T* target;
+    Vec<Position<T>>& matches;
+
+    template <int vectors, class Piece>
+    FASTCONV_INLINE void run(index_t channel, Piece piece) const {
+        const Vec<Position<T>> place = splat(here);
+        for (int v = 0; v < vectors; ++v) {
+            const index_t c = channel + v * kLanes<T>;
+            const Vec<Position<T>> equal = piece.only(piece.get(positions + c) == place);
+            matches -= equal;
+            piece.put(target + c, equal ? piece.get(source + c) : Vec<T>{});
+        }
+    }
+};
+
+template <class T>
+bool meets_one_each(const PoolLine<T>& line) noexcept {
+    if (line.depth * line.height != 1) return false;
+    index_t others = 0;
+    for (index_t q = 0; q < line.targets; ++q) others += line.spans[q].count != 1;
+    return others == 0;
+}
+
 template <class T>
 index_t matching_line(const PoolLine<T>& line, const PoolMatches<T>& maxima) noexcept {
     Vec<Position<T>> matches{};
-    for_each_target<T>(line, nullptr, MatchKernel<T>{line, maxima, matches});
+    if (meets_one_each(line)) {
+        for (index_t q = 0; q < line.targets; ++q) {
+            const index_t first = line.spans[q].first;
+            for_each_block<T>(line.channels, MatchOne<T>{line.source + first * line.pixel_step,
+                                                         maxima.positions + first * maxima.pixel_step,
+                                                         static_cast<Position<T>>(maxima.first_target + q),
+                                                         line.target + q * line.target_step, matches});
+        }
+    } else {
+        for_each_target<T>(line, nullptr, MatchKernel<T>{line, maxima, matches});
+    }
     index_t count = 0;
     for (index_t lane = 0; lane < kLanes<T>; ++lane) count += matches[lane];
     return count;

@@ -231,7 +231,11 @@ bool gather(const PoolGeometry& g, const T* grad_output, const index_t* indices,
     const auto source = contiguous_view(grad_output, {d.output, h.output, w.output}, g.channels);
     const auto span_of = [&](std::size_t axis, index_t p) { return output_span(g.axes[axis], p); };
 
-    std::atomic<index_t> unmatched{0};
+    // By worker: an atomic addition would wait for the stores past the caches, line after line.
+    struct alignas(64) Count {
+        index_t unmatched = 0;
+    };
+    std::vector<Count> counts(static_cast<std::size_t>(grid.threads));
     std::atomic<bool> fits{true};
     for_each_line(grid, span_of, [&](const WindowLine& at, int worker) {
         if (!fits.load(std::memory_order_relaxed)) return;
@@ -244,8 +248,10 @@ bool gather(const PoolGeometry& g, const T* grad_output, const index_t* indices,
         if (!maxima.narrow(at, worker, matches, found)) fits = false;
         const index_t matched = kernels<T>().matching_line(line, matches);
         targets.finish(at, worker);
-        if (found != matched) unmatched.fetch_add(found - matched, std::memory_order_relaxed);
+        counts[static_cast<std::size_t>(worker)].unmatched += found - matched;
     });
+    index_t unmatched = 0;
+    for (const Count& count : counts) unmatched += count.unmatched;
     return fits && unmatched == 0;
 }
 
