@@ -27,7 +27,12 @@ SHAPES = [
     ((200,), 260, 33),
     ((29,), 520, 530),
     ((0,), 5, 3),
-    # few rows, and a weight beyond the second-level cache: two megabytes and a little
+    # few rows
+    ((1,), 400, 120),
+    ((5,), 33, 17),
+    ((2,), 300, 7),
+    ((8,), 120, 84),
+    # and a weight beyond the second-level cache: two megabytes and a little
     ((1,), 1030, 513),
     ((3,), 2051, 257),
     ((4,), 131, 4101),
