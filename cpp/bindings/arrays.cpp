@@ -169,8 +169,7 @@ Copy<T>::Copy(const py::array& array) {
 }
 
 template <class T>
-Contiguous<T>::Contiguous(const std::string& operation, const char* name, const py::array& array) {
-    check_same_dtype<T>(operation, name, array);
+Contiguous<T>::Contiguous(const py::array& array) {
     if (is_contiguous(array)) {
         array_ = array;
         data_ = static_cast<const T*>(array.data());
@@ -181,14 +180,22 @@ Contiguous<T>::Contiguous(const std::string& operation, const char* name, const 
 }
 
 template <class T>
+Contiguous<T>::Contiguous(const std::string& operation, const char* name, const py::array& array) {
+    check_same_dtype<T>(operation, name, array);
+    *this = Contiguous(array);
+}
+
+template <class T>
 Activation<T>::Activation(const std::string& operation, const char* name, const py::array& array, int rank,
-                          bool batched) {
+                          bool batched, bool planes) {
     check_same_dtype<T>(operation, name, array);
     constexpr py::ssize_t size = sizeof(T);
     const py::ssize_t axes = array.ndim();
     view_.channels = array.shape(axes - 1);
-    if (is_addressable<T>(array) && (view_.channels <= 1 || array.strides(axes - 1) == size)) {
+    const bool dense = view_.channels <= 1 || array.strides(axes - 1) == size;
+    if (is_addressable<T>(array) && (dense || (planes && array.strides(axes - 2) == size))) {
         array_ = array;
+        if (!dense) view_.channel_stride = array.strides(axes - 1) / size;
         view_.data = static_cast<const T*>(array.data());
         if (batched) view_.batch_stride = array.strides(0) / size;
         for (int i = 0; i < rank; ++i) view_.strides[kAxes - rank + i] = array.strides(axes - 1 - rank + i) / size;
@@ -241,10 +248,12 @@ template void check_same_dtype<float>(const std::string&, const char*, const py:
 template void check_same_dtype<double>(const std::string&, const char*, const py::array&);
 template class Copy<float>;
 template class Copy<double>;
+template class Copy<index_t>;
 template std::optional<StridedArray<float>> strided_array(const py::array&);
 template std::optional<StridedArray<double>> strided_array(const py::array&);
 template class Contiguous<float>;
 template class Contiguous<double>;
+template Contiguous<index_t>::Contiguous(const py::array&);
 template class Activation<float>;
 template class Activation<double>;
 template py::array_t<index_t> new_array(const std::string&, const Shape&);

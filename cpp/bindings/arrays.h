@@ -66,7 +66,8 @@ class Copy {
 template <class T>
 class Contiguous {
   public:
-    Contiguous() = default;  // stands for an absent array
+    Contiguous() = default;                       // stands for an absent array
+    explicit Contiguous(const py::array& array);  // of T
     Contiguous(const std::string& operation, const char* name, const py::array& array);
 
     const T* data() const { return data_; }
@@ -77,12 +78,13 @@ class Contiguous {
     const T* data_ = nullptr;
 };
 
-// An activation with contiguous channels: the array itself with its strides, or a copy where the channels
-// are spread or the elements aren't aligned.
+// An activation with contiguous channels: the array itself with its strides, or a copy where the channels are spread or
+// the elements aren't aligned. Where `planes` are welcome, channels in planes stay there if pixels are neighbours.
 template <class T>
 class Activation {
   public:
-    Activation(const std::string& operation, const char* name, const py::array& array, int rank, bool batched);
+    Activation(const std::string& operation, const char* name, const py::array& array, int rank, bool batched,
+               bool planes = false);
 
     const TensorView<const T>& view() const { return view_; }
 

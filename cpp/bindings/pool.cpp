@@ -8,11 +8,13 @@
 namespace fastconv {
 namespace {
 
+constexpr bool kPlanes = true;  // channels may lie in planes
+
 // The maxima under a geometry's windows, and where they are if that is asked for; `compute` is the driver.
 template <class T, class Geometry, class Compute>
 py::object maxima(const std::string& operation, const py::array& input, const Geometry& geometry, bool batched,
                   bool return_indices, const py::object& out, const Compute& compute) {
-    const Activation<T> source(operation, "input", input, geometry.rank, batched);
+    const Activation<T> source(operation, "input", input, geometry.rank, batched, kPlanes);
     const Shape shape = without_batch(geometry.output_shape(), batched);
     py::array_t<T> output = output_array<T>(operation, shape, out, {input});
     py::object indices;
@@ -53,13 +55,12 @@ py::object adaptive_forward(const std::string& operation, const py::array& input
     });
 }
 
-py::array_t<index_t> contiguous_indices(const std::string& operation, const py::array& indices) {
+Contiguous<index_t> contiguous_indices(const std::string& operation, const py::array& indices) {
     if (!py::isinstance<py::array_t<index_t>>(indices)) {
         throw py::type_error(operation + ": indices must be int64, got " +
                              std::string(py::str(static_cast<py::handle>(indices.dtype()))));
     }
-    if (is_contiguous(indices)) return py::reinterpret_borrow<py::array_t<index_t>>(indices);
-    return py::array_t<index_t, py::array::c_style | kAligned>(indices);
+    return Contiguous<index_t>(indices);
 }
 
 // The gradient of maxima, sent to where they were; `compute` is the driver.
@@ -124,7 +125,7 @@ py::array avg_forward(const py::array& input, const PoolWindow& window, bool cou
         bool batched;
         const PoolGeometry geometry(window, batched_shape(shape_of(input), window.rank, batched));
         const Divisor divisor = make_divisor(operation, count_include_pad, divisor_override);
-        const Activation<T> source(operation, "input", input, window.rank, batched);
+        const Activation<T> source(operation, "input", input, window.rank, batched, kPlanes);
         auto output = output_array<T>(operation, without_batch(geometry.output_shape(), batched), out, {input});
         T* target = output.mutable_data();
         const py::gil_scoped_release nogil;

@@ -1,5 +1,5 @@
-// Views of arrays: a pointer and how far apart things lie. Channels are always contiguous; every other
-// axis may have any stride, negative ones and zero included. Views own nothing.
+// Views of arrays: a pointer and how far apart things lie. Channels are contiguous but where planes are asked for;
+// every other axis may have any stride, negative ones and zero included. Views own nothing.
 #pragma once
 
 #include <array>
@@ -15,6 +15,7 @@ struct TensorView {
     index_t batch_stride = 0;
     std::array<index_t, kAxes> strides{};
     index_t channels = 0;
+    index_t channel_stride = 1;  // more where channels are planes, whose pixels are neighbours along the width
 };
 
 // The rows of a matrix, `pitch` elements apart, as the pixels of an activation.

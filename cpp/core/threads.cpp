@@ -15,6 +15,9 @@
 #if defined(_OPENMP)
 #include <omp.h>
 #endif
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 #if defined(__linux__)
 #include <sched.h>
 #endif
@@ -130,6 +133,14 @@ void take_from(Share* shares, int count, int worker, void (*run)(const void*, in
     }
 }
 
+// Kernels store past the caches, and such stores wait for no others: they have to be done before a result is shown to
+// other threads. Once is enough, and waiting for them line by line took a fourth of a pooling's time.
+void order_stores() {
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
+}
+
 }  // namespace
 
 double cpu_quota() {
@@ -187,6 +198,7 @@ void detail::run_tasks(index_t tasks, int threads, void (*run)(const void*, inde
         {
             const FlushDenormals flush;
             take_from(shares, count, omp_get_thread_num(), run, body);
+            order_stores();
         }
         return;
     }
@@ -194,6 +206,7 @@ void detail::run_tasks(index_t tasks, int threads, void (*run)(const void*, inde
     static_cast<void>(threads);
     const FlushDenormals flush;
     for (index_t task = 0; task < tasks; ++task) run(body, task, 0);
+    order_stores();
 }
 
 }  // namespace fastconv

@@ -157,6 +157,12 @@ void copy_contiguous(const StridedArray<T>& array, T* target) {
     });
 }
 
+template <>
+void copy_contiguous(const StridedArray<index_t>& array, index_t* target) {  // nothing but bits are moved
+    copy_contiguous<double>({reinterpret_cast<const double*>(array.data), array.axes, array.extents, array.strides},
+                            reinterpret_cast<double*>(target));
+}
+
 template void copy_contiguous(const StridedArray<float>&, float*);
 template void copy_contiguous(const StridedArray<double>&, double*);
 

@@ -20,5 +20,7 @@ struct StridedArray {
 // target must not overlap the source.
 template <class T>
 void copy_contiguous(const StridedArray<T>& source, T* target);
+template <>
+void copy_contiguous(const StridedArray<index_t>& source, index_t* target);
 
 }  // namespace fastconv

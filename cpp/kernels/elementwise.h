@@ -15,7 +15,6 @@ inline void stream(const void* source, index_t bytes, void* target) noexcept {
     for (; i < bytes && reinterpret_cast<std::uintptr_t>(to + i) % FASTCONV_VECTOR_BYTES != 0; ++i) to[i] = from[i];
     for (; i + kLanes<char> <= bytes; i += kLanes<char>) store_past_cache(to + i, load(from + i));
     for (; i < bytes; ++i) to[i] = from[i];
-    order_stores();
 }
 
 template <class T>

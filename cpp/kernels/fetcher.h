@@ -34,9 +34,11 @@ class Fetcher {
     // The first of them between tiles, the second inside of one: a function that is called makes it save its sums.
     __attribute__((noinline)) void step_between() { step(); }
     FASTCONV_INLINE void step() {
-        for (index_t i = 0; i < share_; ++i, now_.at += kLine) {
+        for (index_t left = share_; left > 0;) {
             if (now_.at >= now_.end && !next_row()) return;
-            __builtin_prefetch(now_.at, 0, 2);
+            const char* at = now_.at;
+            for (; left > 0 && at < now_.end; --left, at += kLine) __builtin_prefetch(at, 0, 2);
+            now_.at = at;
         }
     }
 

@@ -143,7 +143,6 @@ void multiply_few_outer(const FewRows<T>& block, T* target, bool stream) noexcep
             write_outer_rows<count.value, kMatrixRows>(block, c, target, past);
         for (; c < block.depth; ++c) write_outer_rows<count.value, 1>(block, c, target, past);
     });
-    if (past) order_stores();
 }
 
 }  // namespace

@@ -397,7 +397,6 @@ struct MultiplyVisit {
 template <class T>
 void multiply_rows(const RowBlock<T>& block) noexcept {
     for_each_panel<T>(block.columns, block.taps * block.depth, MultiplyVisit<T>{block});
-    if (block.stream) order_stores();
 }
 
 }  // namespace

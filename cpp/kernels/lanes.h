@@ -306,7 +306,6 @@ void multiply_lanes(const LaneBlock<T>& block) noexcept {
         for (index_t c = 0; c < block.channels; c += together)
             LaneTiles<T, Meeting>{block, meeting, ahead, c, smaller(c + together, block.channels)}.run();
     });
-    if (block.stream) order_stores();
 }
 
 // Repeats every input channel for the output channels of its group.

@@ -147,7 +147,6 @@ template <class T>
 void add_outer_products(const OuterBlock<T>& block) noexcept {
     Fetcher<T> ahead(block.ahead);
     for_each_panel<T>(block.columns, block.rows, OuterVisit<T>{block, ahead});
-    if (block.stream) order_stores();
 }
 
 template <class T>

@@ -6,6 +6,8 @@
 // met a group of rows at a time, with the target in between, so that memory is read row after row.
 #pragma once
 
+#include "kernels/fetcher.h"
+#include "kernels/parts.h"
 #include "kernels/table.h"
 #include "kernels/vec.h"
 
@@ -53,13 +55,24 @@ struct Part {
     FASTCONV_INLINE index_t lanes(index_t) const { return count; }
 };
 
+template <class T>
+FASTCONV_INLINE index_t blocks_of(index_t channels) {
+    return (channels + 4 * kLanes<T> - 1) / (4 * kLanes<T>);
+}
+
 // Calls block.run<vectors>(channel, Whole or Part) until all channels are covered.
 template <class T, class Block>
-FASTCONV_INLINE void for_each_block(index_t channels, const Block& block) {
-    index_t c = 0;
-    for (; c + 4 * kLanes<T> <= channels; c += 4 * kLanes<T>) block.template run<4>(c, Whole{});
-    for (; c + kLanes<T> <= channels; c += kLanes<T>) block.template run<1>(c, Whole{});
-    if (c < channels) block.template run<1>(c, Part{channels - c});
+FASTCONV_INLINE void for_each_block(index_t channels, Fetcher<T>& ahead, const Block& block) {
+    for (index_t c = 0; c < channels; c += 4 * kLanes<T>) {
+        ahead.step();
+        if (c + 4 * kLanes<T> <= channels) {
+            block.template run<4>(c, Whole{});
+            continue;
+        }
+        for (; c + kLanes<T> <= channels; c += kLanes<T>) block.template run<1>(c, Whole{});
+        if (c < channels) block.template run<1>(c, Part{channels - c});
+        return;
+    }
 }
 
 // The tap that comes next. gather() calls take(tap of the group) for the taps of a group in order, until it has
@@ -106,30 +119,37 @@ FASTCONV_INLINE index_t neighbours(const PoolLine<T>& line, index_t q, const T* 
     return run;
 }
 
-// Calls kernel.meet<continues>(q, targets, taps, last) for the groups of taps of every target, or of `targets` at once.
+// Calls kernel.meet<continues>(q, targets, taps, last, ahead) for the groups of taps of every target, or of `targets`
+// at once.
 template <class T, class Kernel>
 FASTCONV_INLINE void for_each_target(const PoolLine<T>& line, const T* scales, const Kernel& kernel) {
     TapTables<typename Kernel::Taps> tables;
     const index_t lines = line.depth * line.height;
+    Fetcher<T> ahead(line.ahead, Kernel::merges ? blocks_of<T>(line.targets * line.channels)
+                                                : line.targets * blocks_of<T>(line.channels));
     for (index_t q = 0, run; q < line.targets; q += run) {
         run = Kernel::merges ? neighbours(line, q, scales) : 1;
         const index_t width = line.spans[q].count, total = lines * width, slot = width % tables.kTables;
         typename Kernel::Taps& taps = tables.taps[slot];
+        const bool at_once = total <= kGroup;
         Cursor at;
-        if (total <= kGroup) {
-            if (!Kernel::reuses || tables.made_for[slot] != width) kernel.gather(q, at, taps);
-            tables.made_for[slot] = width;
-            kernel.template meet<false>(q, run, taps, true);
-            continue;
-        }
-        tables.made_for[slot] = -1;
-        kernel.gather(q, at, taps);
-        kernel.template meet<false>(q, run, taps, false);
+        if (!at_once || !Kernel::reuses || tables.made_for[slot] != width) kernel.gather(q, at, taps);
+        tables.made_for[slot] = at_once ? width : -1;
+        kernel.template meet<false>(q, run, taps, at_once, ahead);
         for (index_t done = taps.count; done < total; done += taps.count) {
             kernel.gather(q, at, taps);
-            kernel.template meet<true>(q, run, taps, done + taps.count == total);
+            kernel.template meet<true>(q, run, taps, done + taps.count == total, ahead);
         }
     }
+}
+
+// Whether every target meets one pixel: that of a window that doesn't overlap with others, in gradients.
+template <class T>
+bool meets_one_each(const PoolLine<T>& line) noexcept {
+    if (line.depth * line.height != 1) return false;
+    index_t others = 0;
+    for (index_t q = 0; q < line.targets; ++q) others += line.spans[q].count != 1;
+    return others == 0;
 }
 
 // --- Maxima ------------------------------------------------------------------------------------------------
@@ -154,9 +174,22 @@ FASTCONV_INLINE void store_indices(index_t* indices, index_t count, Vec<Position
         const Vec<index_t> wide = __builtin_convertvector(*reinterpret_cast<const Narrow*>(lanes + i), Vec<index_t>);
         Vec<index_t> value = wide + splat(base);
         if (continues) value = wide < 0 ? load_first(indices + i, left) : value;
-        store_first(indices + i, left, value);
+        store_part(indices + i, left, value);
     }
 }
+
+// The first maximum of one window's values, where the first NaN is larger than any number.
+template <class T>
+struct Maximum {
+    T best;
+    Position<T> at;
+
+    void meet(T next, Position<T> position) {
+        if (next <= best || best != best) return;
+        best = next;
+        at = position;
+    }
+};
 
 // A group of taps; `continues` what earlier groups of the window left in the target.
 template <class T, bool with_indices, bool continues>
@@ -169,13 +202,15 @@ struct MaxBlock {
     index_t* indices;
     index_t base;  // position of the group's first row
 
+    // The maximum takes one instruction where no value is NaN. Then their sum isn't either; it may be where there are
+    // infinities of both signs, which costs time.
     template <int vectors, class Piece>
     FASTCONV_INLINE void run(index_t channel, Piece piece) const {
-        Vec<T> best[vectors];
+        Vec<T> best[vectors], sum[vectors];
         Lanes at[vectors];
         const T* from = (continues ? target : source + taps.rows[0]) + channel;
         for (int v = 0; v < vectors; ++v) {
-            best[v] = piece.get(from + v * kLanes<T>);
+            best[v] = sum[v] = piece.get(from + v * kLanes<T>);
             at[v] = Lanes{} - (continues ? 1 : 0);
         }
 #pragma GCC unroll 1
@@ -184,16 +219,28 @@ struct MaxBlock {
             const Lanes here = splat(taps.positions[tap]);
             for (int v = 0; v < vectors; ++v) {
                 const Vec<T> next = piece.get(row + v * kLanes<T>);
-                const Lanes stays = (next <= best[v]) | (best[v] != best[v]);
-                best[v] = stays ? best[v] : next;
-                if constexpr (with_indices) at[v] = stays ? at[v] : here;
+                if constexpr (with_indices) at[v] = next > best[v] ? here : at[v];
+                best[v] = larger<T>(next, best[v]);
+                sum[v] += next;
             }
         }
+        for (int v = 1; v < vectors; ++v) sum[0] += sum[v];
+        if (__builtin_expect(has_nan<T>(sum[0]), 0)) return careful(channel, piece.lanes(vectors * kLanes<T>));
         for (int v = 0; v < vectors; ++v) {
             const index_t first = channel + v * kLanes<T>;
             piece.put(target + first, best[v]);
             if constexpr (with_indices)
                 store_indices<T, continues>(indices + first, piece.lanes(kLanes<T>), at[v], base);
+        }
+    }
+
+    __attribute__((noinline)) void careful(index_t channel, index_t count) const {
+        for (index_t c = channel; c < channel + count; ++c) {
+            Maximum<T> maximum{continues ? target[c] : source[taps.rows[0] + c], continues ? Position<T>(-1) : 0};
+            for (index_t tap = continues ? 0 : 1; tap < taps.count; ++tap)
+                maximum.meet(source[taps.rows[tap] + c], taps.positions[tap]);
+            target[c] = maximum.best;
+            if (with_indices && maximum.at >= 0) indices[c] = base + maximum.at;
         }
     }
 };
@@ -224,19 +271,19 @@ struct MaxKernel {
     }
 
     template <bool continues>
-    FASTCONV_INLINE void meet(index_t q, index_t targets, const Taps& taps, bool) const {
+    FASTCONV_INLINE void meet(index_t q, index_t targets, const Taps& taps, bool, Fetcher<T>& ahead) const {
         const index_t first = line.spans[q].first, channels = targets * line.channels;
         T* target = line.target + q * line.target_step;
         index_t* indices = with_indices ? plane.indices + q * line.target_step : nullptr;
         if (taps.count == 0) return clear_max(target, indices, channels);
-        for_each_block<T>(
-            channels, MaxBlock<T, with_indices, continues>{line.source + first * line.pixel_step, taps, target, indices,
-                                                           plane.first + first + taps.first});
+        for_each_block<T>(channels, ahead,
+                          MaxBlock<T, with_indices, continues>{line.source + first * line.pixel_step, taps, target,
+                                                               indices, plane.first + first + taps.first});
     }
 };
 
 template <class T>
-void max_line(const PoolLine<T>& line, const PoolPositions& plane) noexcept {
+void max_targets(const PoolLine<T>& line, const PoolPositions& plane) noexcept {
     if (plane.indices == nullptr) return for_each_target<T>(line, nullptr, MaxKernel<T, false>{line, plane});
     for_each_target<T>(line, nullptr, MaxKernel<T, true>{line, plane});
 }
@@ -291,15 +338,38 @@ struct AverageKernel {
     }
 
     template <bool continues>
-    FASTCONV_INLINE void meet(index_t q, index_t targets, const Taps& taps, bool last) const {
-        for_each_block<T>(targets * line.channels,
+    FASTCONV_INLINE void meet(index_t q, index_t targets, const Taps& taps, bool last, Fetcher<T>& ahead) const {
+        for_each_block<T>(targets * line.channels, ahead,
                           SumBlock<T, false, continues>{line.source + line.spans[q].first * line.pixel_step, taps,
                                                         last ? scales[q] : T(1), line.target + q * line.target_step});
     }
 };
 
 template <class T>
-void average_line(const PoolLine<T>& line, const T* scales) noexcept {
+struct ScaleBlock {
+    const T* source;
+    T scale;
+    T* target;
+
+    template <int vectors, class Piece>
+    FASTCONV_INLINE void run(index_t channel, Piece piece) const {
+        for (int v = 0; v < vectors; ++v) {
+            const index_t c = channel + v * kLanes<T>;
+            piece.put(target + c, piece.get(source + c) * splat(scale));
+        }
+    }
+};
+
+template <class T>
+void average_targets(const PoolLine<T>& line, const T* scales) noexcept {
+    if (meets_one_each(line)) {
+        Fetcher<T> ahead(line.ahead, line.targets * blocks_of<T>(line.channels));
+        for (index_t q = 0; q < line.targets; ++q)
+            for_each_block<T>(line.channels, ahead,
+                              ScaleBlock<T>{line.source + line.spans[q].first * line.pixel_step, scales[q],
+                                            line.target + q * line.target_step});
+        return;
+    }
     for_each_target(line, scales, AverageKernel<T>{line, scales});
 }
 
@@ -322,15 +392,15 @@ struct WeightedKernel {
     }
 
     template <bool continues>
-    FASTCONV_INLINE void meet(index_t q, index_t, const Taps& taps, bool) const {
-        for_each_block<T>(line.channels,
+    FASTCONV_INLINE void meet(index_t q, index_t, const Taps& taps, bool, Fetcher<T>& ahead) const {
+        for_each_block<T>(line.channels, ahead,
                           SumBlock<T, true, continues>{line.source + line.spans[q].first * line.pixel_step, taps, T(1),
                                                        line.target + q * line.target_step});
     }
 };
 
 template <class T>
-void weighted_line(const PoolLine<T>& line, const PoolFactors<T>& factors) noexcept {
+void weighted_targets(const PoolLine<T>& line, const PoolFactors<T>& factors) noexcept {
     for_each_target<T>(line, nullptr, WeightedKernel<T>{line, factors});
 }
 

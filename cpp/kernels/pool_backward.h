@@ -63,12 +63,13 @@ struct MatchKernel {
     }
 
     template <bool continues>
-    FASTCONV_INLINE void meet(index_t q, index_t, const Taps& taps, bool) const {
+    FASTCONV_INLINE void meet(index_t q, index_t, const Taps& taps, bool, Fetcher<T>& ahead) const {
         const index_t first = line.spans[q].first;
-        for_each_block<T>(line.channels, MatchBlock<T, continues>{line.source + first * line.pixel_step,
-                                                                  maxima.positions + first * maxima.pixel_step, taps,
-                                                                  static_cast<Position<T>>(maxima.first_target + q),
-                                                                  line.target + q * line.target_step, matches});
+        for_each_block<T>(line.channels, ahead,
+                          MatchBlock<T, continues>{line.source + first * line.pixel_step,
+                                                   maxima.positions + first * maxima.pixel_step, taps,
+                                                   static_cast<Position<T>>(maxima.first_target + q),
+                                                   line.target + q * line.target_step, matches});
     }
 };
 
@@ -94,23 +95,17 @@ struct MatchOne {
 };
 
 template <class T>
-bool meets_one_each(const PoolLine<T>& line) noexcept {
-    if (line.depth * line.height != 1) return false;
-    index_t others = 0;
-    for (index_t q = 0; q < line.targets; ++q) others += line.spans[q].count != 1;
-    return others == 0;
-}
-
-template <class T>
 index_t matching_line(const PoolLine<T>& line, const PoolMatches<T>& maxima) noexcept {
     Vec<Position<T>> matches{};
     if (meets_one_each(line)) {
+        Fetcher<T> ahead(line.ahead, line.targets * blocks_of<T>(line.channels));
         for (index_t q = 0; q < line.targets; ++q) {
             const index_t first = line.spans[q].first;
-            for_each_block<T>(line.channels, MatchOne<T>{line.source + first * line.pixel_step,
-                                                         maxima.positions + first * maxima.pixel_step,
-                                                         static_cast<Position<T>>(maxima.first_target + q),
-                                                         line.target + q * line.target_step, matches});
+            for_each_block<T>(
+                line.channels, ahead,
+                MatchOne<T>{line.source + first * line.pixel_step, maxima.positions + first * maxima.pixel_step,
+                            static_cast<Position<T>>(maxima.first_target + q), line.target + q * line.target_step,
+                            matches});
         }
     } else {
         for_each_target<T>(line, nullptr, MatchKernel<T>{line, maxima, matches});

@@ -126,6 +126,31 @@ struct Span {
     index_t first, count;
 };
 
+// Several targets of few channels in one vector, and where its lanes find a tap: in two vectors of the source.
+struct LanePattern {
+    static constexpr int kMostLanes = 16;
+    using Lanes = std::int32_t[kMostLanes];
+    index_t lanes;                  // that belong to targets
+    index_t least_taps, most_taps;  // along the width, of these targets
+    Lanes order;                    // the element that is a lane's first tap, counted from the vector's pixel; with all
+                                    // others of its line it lies in two vectors from there on
+    Lanes pixels, targets;          // the pixel of that element and the lane's target, counted from the vector's
+    Lanes taps;                     // along the width; no lane without a target has any
+};
+
+struct PoolVector {
+    const LanePattern* pattern;
+    index_t target, pixel;            // the first of its targets, and of the source's pixels that they meet
+    index_t target_element, element;  // the same in elements
+    bool inside;                      // whether whole vectors may be read from there, and be written
+};
+
+struct PoolLanes {
+    const PoolVector* vectors;
+    index_t count;
+    index_t pixels;  // the end of those of the source that any target meets
+};
+
 // A line of targets, each the channels of one pixel and the maximum or the sum of what a window meets: `count`
 // pixels (of the target's span) on each of depth * height lines of the source. Gradients are the same with the
 // roles exchanged: the target is a pixel of the input, and what it meets are the windows that it lies in.
@@ -139,7 +164,9 @@ struct PoolLine {
     const Span* spans;
     index_t targets, channels;
     T* target;
-    index_t target_step;  // elements
+    index_t target_step;     // elements
+    const PoolLanes* lanes;  // or null; where there are any, pixels and targets follow each other
+    Ahead<T> ahead;
 };
 
 // Where the maxima of a line stand in the plane.
@@ -332,7 +359,7 @@ struct Kernels {
     void (*multiply_planes)(const PlaneBlock<T>&) noexcept;
     void (*add_plane_products)(const PlaneSums<T>&) noexcept;
 
-    bool mixes_lanes;  // whether lanes find the channels of their groups in registers
+    bool mixes_lanes;  // whether registers' lanes are shuffled by one instruction
     void (*multiply_lanes)(const LaneBlock<T>&) noexcept;
     void (*add_lane_products)(const LaneBlock<T>&) noexcept;
     void (*spread_lanes)(const LaneSpread<T>&) noexcept;
@@ -350,7 +377,7 @@ struct Kernels {
 
     // The first maximum of each window wins, but a NaN wins over numbers; -inf, and -1 as its index, of an empty one.
     void (*max_line)(const PoolLine<T>&, const PoolPositions&) noexcept;
-    // target[q] = scales[q] * the sum of what the target meets
+    // target[q] = scales[q] * the sum of what the target meets; two vectors of scales may be read from any on
     void (*average_line)(const PoolLine<T>&, const T* scales) noexcept;
     // target[q] = the sum of what the target meets, times its factors
     void (*weighted_line)(const PoolLine<T>&, const PoolFactors<T>&) noexcept;

@@ -337,7 +337,6 @@ void restore_tiles(const RestoreBlock<T>& block) noexcept {
     for (index_t tile = 0; tile < block.count; ++tile)
         for (index_t channel = 0; channel < block.channels; channel += kLanes<T>)
             step(block, block.tiles[tile], channel, block.planes + tile * block.pitch + channel);
-    if (block.stream) order_stores();
 }
 
 }  // namespace

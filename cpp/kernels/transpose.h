@@ -10,6 +10,7 @@
 #include <immintrin.h>
 #endif
 
+#include "kernels/elementwise.h"
 #include "kernels/table.h"
 #include "kernels/vec.h"
 
@@ -224,9 +225,30 @@ void copy_short_runs(const CopyBlock<T>& block) noexcept {
                          rows * sizeof(T));
 }
 
+// Whether the block may and can be written past the caches: whole lines of them.
+template <class T>
+bool streams(const CopyBlock<T>& block) noexcept {
+    return block.stream && block.rows % kLine<T> == 0 && block.target_pitch % kLine<T> == 0 &&
+           reinterpret_cast<std::uintptr_t>(block.target) % 64 == 0;
+}
+
 // Rows that are neighbours in the source as well.
 template <class T>
 void copy_runs(const CopyBlock<T>& block) noexcept {
+    if (block.rows == block.column_stride && block.rows == block.target_pitch) {  // one run
+        const index_t bytes = block.rows * block.columns * static_cast<index_t>(sizeof(T));
+        if (block.stream) return stream(block.source, bytes, block.target);
+        __builtin_memcpy(block.target, block.source, static_cast<std::size_t>(bytes));
+        return;
+    }
+    if (streams(block)) {
+        for (index_t c = 0; c < block.columns; ++c) {
+            const T* source = block.source + c * block.column_stride;
+            T* target = block.target + c * block.target_pitch;
+            for (index_t r = 0; r < block.rows; r += kLanes<T>) store_past_cache(target + r, load(source + r));
+        }
+        return;
+    }
     if (block.rows == 1) return copy_short_runs<1>(block);
     if (block.rows == 2) return copy_short_runs<2>(block);
     if (block.rows == 3) return copy_short_runs<3>(block);
@@ -248,11 +270,7 @@ void copy_block(const CopyBlock<T>& block) noexcept {
         if (block.column_stride == 1 && block.columns == 3 && block.row_stride >= 2) return part_columns<3>(block);
     }
     if (block.column_stride != 1 || block.columns < kChunk<T>) return copy_values(block);
-    if (block.stream && block.rows % kLine<T> == 0 && block.target_pitch % kLine<T> == 0 &&
-        reinterpret_cast<std::uintptr_t>(block.target) % 64 == 0) {
-        transpose_rows<T, chunks, true>(block);
-        return order_stores();
-    }
+    if (streams(block)) return transpose_rows<T, chunks, true>(block);
     if (block.rows >= kLanes<T>) return transpose_rows<T, chunks, false>(block);
     if (block.rows >= kChunk<T>) return transpose_rows<T, 1, false>(block);
     if constexpr (sizeof(T) == sizeof(float)) {

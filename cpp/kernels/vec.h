@@ -124,7 +124,8 @@ FASTCONV_INLINE void store_first(T* target, index_t count, Vec<T> value) {
 #endif
 }
 
-// Stores to an aligned address past the caches. order_stores() has to follow before another thread may read.
+// Stores to an aligned address past the caches. What other threads may read then is seen to where tasks end, in
+// core/threads.cpp.
 template <class T>
 FASTCONV_INLINE void store_past_cache(T* target, Vec<T> value) {
 #if defined(__AVX512F__) && FASTCONV_VECTOR_BYTES == 64
@@ -135,12 +136,6 @@ FASTCONV_INLINE void store_past_cache(T* target, Vec<T> value) {
     _mm_stream_si128(reinterpret_cast<__m128i*>(target), (__m128i)value);
 #else
     store(target, value);
-#endif
-}
-
-FASTCONV_INLINE void order_stores() {
-#if defined(__SSE2__)
-    _mm_sfence();
 #endif
 }
 
@@ -165,11 +160,46 @@ FASTCONV_INLINE Vec<T> permute(Vec<T> value, WordOrder order) {
 #endif
 }
 
+// Lanes of two vectors: where order[i] is kLanes or more, of the second one. Order's lanes are as wide as Value's.
+template <class Value, class Order>
+FASTCONV_INLINE Vec<Value> permute_pair(Vec<Value> low, Vec<Value> high, Order order) {
+#if defined(__AVX512F__) && FASTCONV_VECTOR_BYTES == 64
+    if constexpr (sizeof(Value) == 4)
+        return (Vec<Value>)_mm512_permutex2var_ps((__m512)low, (__m512i)order, (__m512)high);
+    return (Vec<Value>)_mm512_permutex2var_pd((__m512d)low, (__m512i)order, (__m512d)high);
+#else
+    if constexpr (!kPermutes) return low;
+    WordOrder words = (WordOrder)order;
+    if constexpr (sizeof(Value) == 8) words = (WordOrder)((order << 1) | ((order << 33) + (Order{} + (1LL << 32))));
+    return order < Order{} + kLanes<Value> ? permute<Value>(low, words) : permute<Value>(high, words);
+#endif
+}
+
 // NaN compares false and stays: max(0, NaN) is NaN here, as everywhere in this library. Denormals compare equal to 0
 // (see core/denormals.h).
 template <class T>
 FASTCONV_INLINE Vec<T> relu(Vec<T> value) {
     return value <= Vec<T>{} ? Vec<T>{} : value;
+}
+
+// The larger one; b where they are equal, or one of them is NaN. One instruction.
+template <class T>
+FASTCONV_INLINE Vec<T> larger(Vec<T> a, Vec<T> b) {
+    return a > b ? a : b;
+}
+
+template <class T>
+FASTCONV_INLINE bool has_nan(Vec<T> value) {
+#if defined(__AVX512F__) && FASTCONV_VECTOR_BYTES == 64
+    if constexpr (sizeof(T) == 4) return _mm512_cmp_ps_mask((__m512)value, (__m512)value, _CMP_UNORD_Q) != 0;
+    return _mm512_cmp_pd_mask((__m512d)value, (__m512d)value, _CMP_UNORD_Q) != 0;
+#else
+    using Bits = Vec<std::int64_t>;
+    const Bits bits = (Bits)(value != value);
+    std::int64_t any = 0;
+    for (index_t i = 0; i < kLanes<std::int64_t>; ++i) any |= bits[i];
+    return any != 0;
+#endif
 }
 
 FASTCONV_INLINE constexpr index_t smaller(index_t a, index_t b) { return a < b ? a : b; }

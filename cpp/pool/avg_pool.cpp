@@ -1,7 +1,7 @@
 #include <optional>
 
+#include "pool/planes.h"
 #include "pool/pool.h"
-#include "pool/windows.h"
 
 namespace fastconv {
 namespace {
@@ -20,6 +20,8 @@ T inverse(const Divisor& divisor, index_t count) {
     return count == 0 ? T(0) : T(1) / static_cast<T>(count);
 }
 
+constexpr std::size_t kRoomForScales = kMostTargets + 2 * LanePattern::kMostLanes;
+
 // The scales of a piece of a line. They rarely change from line to line, and divisions are slow.
 template <class T>
 class LineScales {
@@ -36,7 +38,7 @@ class LineScales {
 
   private:
     index_t lines_ = -1, first_ = -1, targets_ = -1;
-    std::array<T, kMostTargets> scales_;
+    std::array<T, kRoomForScales> scales_{};
 };
 
 // Factors of the outputs of an axis, so that those that a position of the input meets, `step` apart, are neighbours.
@@ -87,17 +89,30 @@ std::optional<T> common_scale(const PoolGeometry& g, const Divisor& divisor) {
 template <class T>
 void avg_pool_forward(const PoolGeometry& g, const Divisor& divisor, const TensorView<const T>& input, T* output) {
     const Axis &d = g.axes[0], &h = g.axes[1], &w = g.axes[2];
-    const LineGrid grid(g.batch, {d.output, h.output, w.output}, g.channels, sizeof(T), average_work(g));
-    const Targets<T> targets(grid, output);
-    std::vector<LineScales<T>> scales(static_cast<std::size_t>(grid.threads));
     const auto span_of = [&](std::size_t axis, index_t q) { return input_span(g.axes[axis], q); };
-    for_each_line(grid, span_of, [&](const WindowLine& at, int worker) {
-        PoolLine<T> line =
-            pool_line(at, input.data, input.batch_stride, input.strides, {d.dilation, h.dilation, w.dilation});
-        if (h.dilation == 1) fetch_next(at, input.data, input.batch_stride, input.strides);
-        line.target = targets.begin(at, worker);
-        line.target_step = g.channels;
+    const std::array<index_t, kAxes> dilation{d.dilation, h.dilation, w.dilation};
+    std::vector<LineScales<T>> scales;  // by worker
+    const auto average = [&](const TensorView<const T>& source, const WindowLine& at, int worker, T* target,
+                             index_t target_step) {
+        PoolLine<T> line = pool_line(at, source, dilation);
+        line.target = target;
+        line.target_step = target_step;
         kernels<T>().average_line(line, scales[static_cast<std::size_t>(worker)].of(g, divisor, at));
+    };
+    const std::array<index_t, kAxes> extents{d.output, h.output, w.output};
+    if (input.channel_stride != 1) {
+        const PlaneGrid grid(g.batch, extents, dilation, g.channels, sizeof(T), average_work(g), span_of);
+        scales.resize(static_cast<std::size_t>(grid.threads));
+        pool_planes(grid, w.dilation, span_of, input, output, nullptr,
+                    [&](const TensorView<const T>& source, const WindowLine& at, int worker, T* target, index_t*,
+                        index_t target_step) { average(source, at, worker, target, target_step); });
+        return;
+    }
+    const LineGrid grid(g.batch, extents, g.channels, sizeof(T), average_work(g));
+    const Targets<T> targets(grid, output);
+    scales.resize(static_cast<std::size_t>(grid.threads));
+    for_each_line(grid, w.dilation, span_of, [&](const WindowLine& at, int worker) {
+        average(input, at, worker, targets.begin(at, worker), g.channels);
         targets.finish(at, worker);
     });
 }
@@ -107,18 +122,17 @@ void avg_pool_backward(const PoolGeometry& g, const Divisor& divisor, const T* g
     const Axis &d = g.axes[0], &h = g.axes[1], &w = g.axes[2];
     const LineGrid grid(g.batch, {d.input, h.input, w.input}, g.channels, sizeof(T), average_work(g));
     const Targets<T> targets(grid, grad_input);
-    const auto source = contiguous_view(grad_output, {d.output, h.output, w.output}, g.channels);
+    const TensorView<const T> source = contiguous_view(grad_output, {d.output, h.output, w.output}, g.channels);
     const auto span_of = [&](std::size_t axis, index_t p) { return output_span(g.axes[axis], p); };
 
     const std::optional<T> scale = common_scale<T>(g, divisor);
-    std::vector<T> same(kMostTargets, scale.value_or(T(0)));
+    std::vector<T> same(kRoomForScales, scale.value_or(T(0)));
     // Otherwise the factors of the windows, as products of one for each axis. A kernel counts lines, and pixels by
     // their place.
     const std::array<index_t, kAxes> steps{output_step(d), output_step(h), output_step(w)};
     const AxisFactors<T> depth(divisor, d, steps[0]), height(divisor, h, steps[1]), width(divisor, w, 1);
-    for_each_line(grid, span_of, [&](const WindowLine& at, int worker) {
-        PoolLine<T> line = pool_line(at, grad_output, source.batch_stride, source.strides, steps);
-        if (steps[1] == 1) fetch_next(at, grad_output, source.batch_stride, source.strides);
+    for_each_line(grid, steps[2], span_of, [&](const WindowLine& at, int worker) {
+        PoolLine<T> line = pool_line(at, source, steps);
         line.target = targets.begin(at, worker);
         line.target_step = g.channels;
         if (scale) {

@@ -1,10 +1,13 @@
 #include <atomic>
+#include <limits>
 
+#include "pool/planes.h"
 #include "pool/pool.h"
-#include "pool/windows.h"
 
 namespace fastconv {
 namespace {
+
+constexpr index_t kMostPositions = std::numeric_limits<std::int32_t>::max();  // in the lanes of floats
 
 double max_work(const PooledShape& g, double taps) {
     const auto inputs = static_cast<double>(g.input_pixels()), outputs = static_cast<double>(g.output_pixels());
@@ -228,7 +231,7 @@ bool gather(const PoolGeometry& g, const T* grad_output, const index_t* indices,
     const LineGrid grid(g.batch, {d.input, h.input, w.input}, g.channels, sizeof(T), max_work(g, taps_inside(g)));
     const Targets<T> targets(grid, grad_input);
     Maxima<T> maxima(g, grid, indices);
-    const auto source = contiguous_view(grad_output, {d.output, h.output, w.output}, g.channels);
+    const TensorView<const T> source = contiguous_view(grad_output, {d.output, h.output, w.output}, g.channels);
     const auto span_of = [&](std::size_t axis, index_t p) { return output_span(g.axes[axis], p); };
 
     // By worker: an atomic addition would wait for the stores past the caches, line after line.
@@ -237,10 +240,9 @@ bool gather(const PoolGeometry& g, const T* grad_output, const index_t* indices,
     };
     std::vector<Count> counts(static_cast<std::size_t>(grid.threads));
     std::atomic<bool> fits{true};
-    for_each_line(grid, span_of, [&](const WindowLine& at, int worker) {
+    for_each_line(grid, 1, span_of, [&](const WindowLine& at, int worker) {
         if (!fits.load(std::memory_order_relaxed)) return;
-        PoolLine<T> line = pool_line(at, grad_output, source.batch_stride, source.strides, {1, 1, 1});
-        fetch_next(at, grad_output, source.batch_stride, source.strides);
+        PoolLine<T> line = pool_line(at, source, {1, 1, 1});
         line.target = targets.begin(at, worker);
         line.target_step = g.channels;
         PoolMatches<T> matches;
@@ -258,21 +260,33 @@ bool gather(const PoolGeometry& g, const T* grad_output, const index_t* indices,
 template <class T, class Geometry>
 void maxima_of_windows(const Geometry& g, const TensorView<const T>& input, T* output, index_t* indices) {
     const Axis &d = g.axes[0], &h = g.axes[1], &w = g.axes[2];
-    const LineGrid grid(g.batch, {d.output, h.output, w.output}, g.channels, sizeof(T), max_work(g, taps_inside(g)));
-    const Targets<T> targets(grid, output);
-    const Targets<index_t> places(grid, indices);
-    for_each_line(grid, input_spans(g), [&](const WindowLine& at, int worker) {
-        PoolLine<T> line =
-            pool_line(at, input.data, input.batch_stride, input.strides, {d.dilation, h.dilation, w.dilation});
-        if (h.dilation == 1) fetch_next(at, input.data, input.batch_stride, input.strides);
-        line.target = targets.begin(at, worker);
-        line.target_step = g.channels;
+    const std::array<index_t, kAxes> dilation{d.dilation, h.dilation, w.dilation};
+    const auto find = [&](const TensorView<const T>& source, const WindowLine& at, int, T* target, index_t* places,
+                          index_t target_step) {
+        PoolLine<T> line = pool_line(at, source, dilation);
+        line.target = target;
+        line.target_step = target_step;
         PoolPositions plane;
         plane.first = (at.lines[0].first * h.input + at.lines[1].first) * w.input;
         plane.depth_step = d.dilation * h.input * w.input;
         plane.height_step = h.dilation * w.input;
-        plane.indices = places.begin(at, worker);
+        plane.indices = places;
         kernels<T>().max_line(line, plane);
+    };
+    const std::array<index_t, kAxes> extents{d.output, h.output, w.output};
+    const double work = max_work(g, taps_inside(g));
+    if (input.channel_stride != 1) {
+        PlaneGrid grid(g.batch, extents, dilation, g.channels, sizeof(T), work, input_spans(g));
+        if (g.input_pixels() > kMostPositions) grid.block.lanes = 0;
+        pool_planes(grid, w.dilation, input_spans(g), input, output, indices, find);
+        return;
+    }
+    LineGrid grid(g.batch, extents, g.channels, sizeof(T), work);
+    if (g.input_pixels() > kMostPositions) grid.lanes = 0;
+    const Targets<T> targets(grid, output);
+    const Targets<index_t> places(grid, indices);
+    for_each_line(grid, w.dilation, input_spans(g), [&](const WindowLine& at, int worker) {
+        find(input, at, worker, targets.begin(at, worker), places.begin(at, worker), g.channels);
         targets.finish(at, worker);
         places.finish(at, worker);
     });

@@ -1,5 +1,5 @@
 // Maximum and average pooling, and their gradients. Windows are rows of pointers, vectors run over the
-// channels; nothing depends on the number of spatial axes.
+// channels; nothing depends on the number of spatial axes. The channels of an input may lie in planes.
 #pragma once
 
 #include "core/geometry.h"

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
 #include <numeric>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "core/memory.h"
 #include "core/tensor.h"
 #include "core/threads.h"
+#include "pool/lanes.h"
 
 namespace fastconv {
 
@@ -69,6 +71,7 @@ struct WindowLine {
     std::array<Span, 2> lines;  // the source's, along depth and height
     Span next;                  // those along height that the next piece of this task is the first one to meet
     const Span* spans;          // and its pixels, for each target
+    const PoolLanes* lanes;     // the same by vectors of several targets, or null
 };
 
 // The targets of a call, and how they are cut.
@@ -86,6 +89,7 @@ struct LineGrid {
         const index_t missing = ceil_div(4 * threads, std::max<index_t>(lines * pieces, 1));
         part = threads == 1 ? channels : round_up(ceil_div(channels, missing), kLeastChannels);
         part = std::min(part, channels);
+        lanes = channels <= most_channels_in_lanes(element_bytes) ? lanes_of(element_bytes) : 0;
     }
 
     bool whole_pixels() const { return part == channels; }
@@ -100,52 +104,96 @@ struct LineGrid {
     std::array<index_t, kAxes> extents;
     index_t channels;
     index_t lines, pieces, targets, lines_per_task, part;
+    index_t lanes;  // of a vector, where one holds the channels of several targets, else 0
     int threads;
 };
 
-// Calls visit(line, worker) for every piece of every line of targets, in parallel. span_of(axis, position) is what a
-// target meets.
+// What the targets of a piece of a line meet along the width, whichever the line is.
+class PieceSpans {
+  public:
+    // span_of(axis, position) is what a target meets, `tap_step` pixels from one another.
+    template <class SpanOf>
+    void make(WindowLine& at, const LineGrid& grid, const SpanOf& span_of, index_t tap_step) {
+        if (at.first != first_) {
+            first_ = at.first;
+            for (index_t q = 0; q < at.targets; ++q)
+                spans_[static_cast<std::size_t>(q)] = span_of(std::size_t{2}, at.first + q);
+            table_ = nullptr;
+            if (grid.lanes > 0) table_ = lanes_.make(spans_.data(), at.targets, at.channels, tap_step, grid.lanes);
+        }
+        at.spans = spans_.data();
+        at.lanes = table_;
+    }
+
+  private:
+    index_t first_ = -1;  // the piece that is known
+    const PoolLanes* table_;
+    std::array<Span, kMostTargets> spans_;
+    LaneTable<kMostTargets> lanes_;
+};
+
+// Calls visit(line) for a piece of the lines [begin, end), counted over all images.
 template <class SpanOf, class Visit>
-void for_each_line(const LineGrid& grid, const SpanOf& span_of, const Visit& visit) {
+void visit_lines(const LineGrid& grid, WindowLine at, index_t begin, index_t end, const SpanOf& span_of,
+                 const Visit& visit) {
+    for (index_t line = begin; line < end; ++line) {
+        at.height = line % grid.extents[1];
+        at.depth = line / grid.extents[1] % grid.extents[0];
+        at.image = line / grid.extents[1] / grid.extents[0];
+        at.lines = {span_of(std::size_t{0}, at.depth), span_of(std::size_t{1}, at.height)};
+        at.next = {0, 0};
+        if (line + 1 < end && at.height + 1 < grid.extents[1]) {
+            const Span next = span_of(std::size_t{1}, at.height + 1);
+            const index_t first = std::max(next.first, at.lines[1].first + at.lines[1].count);
+            at.next = {first, next.first + next.count - first};
+        }
+        visit(at);
+    }
+}
+
+// Calls visit(line, worker) for every piece of every line of targets, in parallel. span_of(axis, position) is what a
+// target meets, along the width `tap_step` pixels from one another.
+template <class SpanOf, class Visit>
+void for_each_line(const LineGrid& grid, index_t tap_step, const SpanOf& span_of, const Visit& visit) {
     if (grid.lines * grid.extents[2] * grid.channels == 0) return;
     const index_t parts = ceil_div(grid.channels, grid.part);
     const index_t blocks = ceil_div(grid.lines, grid.lines_per_task);
+    const std::unique_ptr<PieceSpans[]> pieces(new PieceSpans[static_cast<std::size_t>(grid.threads)]);
     parallel_for(blocks * grid.pieces * parts, grid.threads, [&](index_t task, int worker) {
         WindowLine at;
         at.channel = task % parts * grid.part;
         at.channels = std::min(grid.part, grid.channels - at.channel);
         at.first = task / parts % grid.pieces * grid.targets;
         at.targets = std::min(grid.targets, grid.extents[2] - at.first);
-        std::array<Span, kMostTargets> spans;
-        for (index_t q = 0; q < at.targets; ++q)
-            spans[static_cast<std::size_t>(q)] = span_of(std::size_t{2}, at.first + q);
-        at.spans = spans.data();
+        pieces[static_cast<std::size_t>(worker)].make(at, grid, span_of, tap_step);
 
         const index_t begin = task / parts / grid.pieces * grid.lines_per_task;
         const index_t end = std::min(begin + grid.lines_per_task, grid.lines);
-        for (index_t line = begin; line < end; ++line) {
-            at.height = line % grid.extents[1];
-            at.depth = line / grid.extents[1] % grid.extents[0];
-            at.image = line / grid.extents[1] / grid.extents[0];
-            at.lines = {span_of(std::size_t{0}, at.depth), span_of(std::size_t{1}, at.height)};
-            at.next = {0, 0};
-            if (line + 1 < end && at.height + 1 < grid.extents[1]) {
-                const Span next = span_of(std::size_t{1}, at.height + 1);
-                const index_t first = std::max(next.first, at.lines[1].first + at.lines[1].count);
-                at.next = {first, next.first + next.count - first};
-            }
-            visit(at, worker);
-        }
+        visit_lines(grid, at, begin, end, span_of, [&](const WindowLine& line) { visit(line, worker); });
     });
 }
 
-// What a kernel is told of a piece: `data` is the source, and `steps` are its strides from pixel to pixel.
+// What the next piece of the task will read first: a window walks over several lines at a time, which is no access
+// pattern that the processor recognizes. Not where windows skip lines.
 template <class T>
-PoolLine<T> pool_line(const WindowLine& at, const T* data, index_t batch_stride,
-                      const std::array<index_t, kAxes>& strides, const std::array<index_t, kAxes>& dilation) {
+Ahead<T> ahead_of(const WindowLine& at, const TensorView<const T>& source) {
+    const auto& strides = source.strides;
+    const Span &left = at.spans[0], &right = at.spans[at.targets - 1];
+    const index_t pixels = right.first + right.count - left.first;
+    const T* start = source.data + at.image * source.batch_stride + at.lines[0].first * strides[0] +
+                     at.next.first * strides[1] + left.first * strides[2] + at.channel * source.channel_stride;
+    if (strides[2] == at.channels) return {start, strides[1], at.next.count, pixels * at.channels};
+    return {start, strides[2], at.next.count == 0 ? 0 : pixels, at.channels};
+}
+
+// What a kernel is told of a piece whose windows meet every dilation-th pixel of the source.
+template <class T>
+PoolLine<T> pool_line(const WindowLine& at, const TensorView<const T>& source,
+                      const std::array<index_t, kAxes>& dilation) {
+    const auto& strides = source.strides;
     PoolLine<T> line;
-    line.source =
-        data + at.image * batch_stride + at.lines[0].first * strides[0] + at.lines[1].first * strides[1] + at.channel;
+    line.source = source.data + at.image * source.batch_stride + at.lines[0].first * strides[0] +
+                  at.lines[1].first * strides[1] + at.channel * source.channel_stride;
     line.depth = at.lines[0].count;
     line.height = at.lines[1].count;
     line.depth_step = dilation[0] * strides[0];
@@ -155,27 +203,9 @@ PoolLine<T> pool_line(const WindowLine& at, const T* data, index_t batch_stride,
     line.spans = at.spans;
     line.targets = at.targets;
     line.channels = at.channels;
+    line.lanes = line.pixel_step == at.channels ? at.lanes : nullptr;
+    line.ahead = dilation[1] == 1 ? ahead_of(at, source) : Ahead<T>{};
     return line;
-}
-
-// Starts to fetch what the next piece of the task will read: a window walks over several lines at a time, which is no
-// access pattern that the processor recognizes. For windows without dilation.
-template <class T>
-void fetch_next(const WindowLine& at, const T* data, index_t batch_stride, const std::array<index_t, kAxes>& strides) {
-    constexpr index_t cache_line = 64 / sizeof(T);
-    const Span &left = at.spans[0], &right = at.spans[at.targets - 1];
-    const index_t pixels = right.first + right.count - left.first;
-    const T* line = data + at.image * batch_stride + at.lines[0].first * strides[0] + at.next.first * strides[1] +
-                    left.first * strides[2] + at.channel;
-    for (index_t h = 0; h < at.next.count; ++h, line += strides[1]) {
-        if (strides[2] == at.channels) {
-            for (index_t i = 0; i < pixels * at.channels; i += cache_line) __builtin_prefetch(line + i, 0, 2);
-        } else {
-            for (index_t w = 0; w < pixels; ++w)
-                for (index_t c = 0; c < at.channels; c += cache_line)
-                    __builtin_prefetch(line + w * strides[2] + c, 0, 2);
-        }
-    }
 }
 
 // Targets larger than this are written past the caches: nothing of them would be left there.
