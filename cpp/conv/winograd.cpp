@@ -66,6 +66,27 @@ double cost(const ConvGeometry& g, Pass pass, const RowMap& map, const TileSchem
            read;
 }
 
+// How many of the pairs of an output and a tap along an axis meet the input.
+double share_inside(const Axis& axis) {
+    index_t inside = 0;
+    for (index_t tap = 0; tap < axis.kernel; ++tap) {
+        const index_t low = axis.pad_before - tap * axis.dilation;  // the first output at or after low / stride
+        const index_t first = std::clamp<index_t>(ceil_div(std::max<index_t>(low, 0), axis.stride), 0, axis.output);
+        const index_t last = ceil_div(std::max<index_t>(low + axis.input, 0), axis.stride);
+        inside += std::max<index_t>(std::min(last, axis.output) - first, 0);
+    }
+    return static_cast<double>(inside) / static_cast<double>(axis.output * axis.kernel);
+}
+
+// Of the products, those that are taken: a tile of rows skips a tap whose source lies in the padding for all of them.
+// That is so of whole lines, unless they are shorter than a tile, and of most of what is left and right.
+double share_taken(const ConvGeometry& g, Pass pass) {
+    constexpr index_t kLongestTile = 16;
+    constexpr double kWholeTiles = 0.7;
+    if (pass == Pass::kBackwardWeight || g.axes[2].output < kLongestTile) return 1;
+    return share_inside(g.axes[0]) * share_inside(g.axes[1]) * (1 - kWholeTiles * (1 - share_inside(g.axes[2])));
+}
+
 // Of a pass, or of one phase of the gradient of the input.
 double direct_cost(const ConvGeometry& g, Pass pass, const RowMap& map) {
     const index_t targets = pass == Pass::kBackwardInput ? g.group_inputs() : g.group_outputs();
@@ -73,7 +94,8 @@ double direct_cost(const ConvGeometry& g, Pass pass, const RowMap& map) {
         g.groups > 1 || targets <= kNarrowColumns ? 1 : std::min(static_cast<double>(targets) / kFewestChannels, 1.0);
     const double share = g.group_inputs() <= 16 ? 0.7 : g.group_inputs() <= 32 ? 0.8 : 0.9;  // of the peak
     const double products = static_cast<double>(map.rows()) * static_cast<double>(map.taps()) *
-                            static_cast<double>(g.group_inputs()) * static_cast<double>(g.out_channels);
+                            static_cast<double>(g.group_inputs()) * static_cast<double>(g.out_channels) *
+                            share_taken(g, pass);
     const double weight = static_cast<double>(g.weight_size() / g.taps() * map.taps());
     return products / share / filled + weight * (g.weight_size() > kLarge ? kPackLarge : kPackSmall);
 }
