@@ -101,9 +101,9 @@ void avg_pool_forward(const PoolGeometry& g, const Divisor& divisor, const Tenso
     };
     const std::array<index_t, kAxes> extents{d.output, h.output, w.output};
     if (input.channel_stride != 1) {
-        const PlaneGrid grid(g.batch, extents, dilation, g.channels, sizeof(T), average_work(g), span_of);
+        const PlaneGrid grid(g.batch, g.axes, g.channels, sizeof(T), average_work(g));
         scales.resize(static_cast<std::size_t>(grid.threads));
-        pool_planes(grid, w.dilation, span_of, input, output, nullptr,
+        pool_planes(grid, g.axes, span_of, input, output, nullptr,
                     [&](const TensorView<const T>& source, const WindowLine& at, int worker, T* target, index_t*,
                         index_t target_step) { average(source, at, worker, target, target_step); });
         return;

@@ -276,9 +276,9 @@ void maxima_of_windows(const Geometry& g, const TensorView<const T>& input, T* o
     const std::array<index_t, kAxes> extents{d.output, h.output, w.output};
     const double work = max_work(g, taps_inside(g));
     if (input.channel_stride != 1) {
-        PlaneGrid grid(g.batch, extents, dilation, g.channels, sizeof(T), work, input_spans(g));
+        PlaneGrid grid(g.batch, g.axes, g.channels, sizeof(T), work);
         if (g.input_pixels() > kMostPositions) grid.block.lanes = 0;
-        pool_planes(grid, w.dilation, input_spans(g), input, output, indices, find);
+        pool_planes(grid, g.axes, input_spans(g), input, output, indices, find);
         return;
     }
     LineGrid grid(g.batch, extents, g.channels, sizeof(T), work);

@@ -2,61 +2,55 @@
 // stays in the caches, and pools that. So nothing but the input and the result goes through memory.
 #pragma once
 
-#include <limits>
-
 #include "pool/windows.h"
 
 namespace fastconv {
 
 // Targets, cut into blocks: some channels of a piece of some lines.
-class PlaneGrid {
-  public:
-    // Windows meet every dilation-th position of what span_of(axis, target) spans.
-    template <class SpanOf>
-    PlaneGrid(index_t images, const std::array<index_t, kAxes>& extents, const std::array<index_t, kAxes>& dilation,
-              index_t all_channels, index_t element_bytes, double work, const SpanOf& span_of)
-        : block(images, extents, std::min(all_channels, kChannels), element_bytes, work), channels(all_channels) {
-        parts = ceil_div(channels, std::max<index_t>(block.channels, 1));
-        const index_t others = images * extents[0] * parts * block.pieces;
-        threads = worthwhile_threads(work, others * extents[1]);
-        for (std::size_t axis = 0; axis < kAxes; ++axis)
-            for (index_t q = 0; q < extents[axis]; ++q) {
-                const Span met = span_of(axis, q);
-                reach_[axis].push_back({met.first, met.count == 0 ? 0 : (met.count - 1) * dilation[axis] + 1});
-            }
+struct PlaneGrid {
+    PlaneGrid(index_t images, const std::array<Axis, kAxes>& axes, index_t all_channels, index_t element_bytes,
+              double work)
+        : block(images, {axes[0].output, axes[1].output, axes[2].output}, std::min(all_channels, kChannels),
+                element_bytes, work),
+          channels(all_channels),
+          parts(ceil_div(channels, std::max<index_t>(block.channels, 1))) {
+        const index_t others = images * axes[0].output * parts * block.pieces;
+        threads = worthwhile_threads(work, others * axes[1].output);
+        lines_per_task = std::max<index_t>(axes[1].output / ceil_div(4 * threads, std::max<index_t>(others, 1)), 1);
+        most = {most_met(axes[0], 1), most_met(axes[1], lines_per_task), most_met(axes[2], block.targets)};
         constexpr index_t kBytes = index_t{1} << 18;  // of a block of the source, in L2
-        const index_t line = block.channels * element_bytes * most(0, 1) * most(2, block.targets);
-        lines_per_task = std::max<index_t>(extents[1] / ceil_div(4 * threads, std::max<index_t>(others, 1)), 1);
-        while (lines_per_task > 1 && most(1, lines_per_task) * line > kBytes) lines_per_task = (lines_per_task + 1) / 2;
-    }
-
-    // What `count` targets from `first` on meet along an axis, with all that lies between.
-    Span reach(std::size_t axis, index_t first, index_t count) const {
-        index_t low = 0, high = 0;
-        for (index_t q = first; q < std::min(first + count, block.extents[axis]); ++q) {
-            const Span& one = reach_[axis][static_cast<std::size_t>(q)];
-            if (one.count == 0) continue;
-            low = high == 0 ? one.first : std::min(low, one.first);  // with padding and dilation, not the first one's
-            high = std::max(high, one.first + one.count);
+        while (lines_per_task > 1 && most[0] * most[1] * most[2] * block.channels * element_bytes > kBytes) {
+            lines_per_task = (lines_per_task + 1) / 2;
+            most[1] = most_met(axes[1], lines_per_task);
         }
-        return {low, high - low};
     }
 
-    // The most that any `count` targets meet, as they are cut.
-    index_t most(std::size_t axis, index_t count) const {
-        index_t most = 0;
-        for (index_t q = 0; q < block.extents[axis]; q += count) most = std::max(most, reach(axis, q, count).count);
-        return most;
+    // No more of the source than these lie between the first and the last that `count` neighbouring targets meet.
+    static index_t most_met(const Axis& axis, index_t count) {
+        const index_t sliding = (count - 1) * axis.stride + axis.window();
+        const index_t adaptive = ceil_div(count * axis.input, std::max<index_t>(axis.output, 1)) + 1;
+        return std::min(axis.input, std::max(sliding, adaptive));
     }
 
     static constexpr index_t kChannels = 16;  // of a block: a line of the caches
     LineGrid block;                           // lines of so many channels
     index_t channels, parts, lines_per_task;
+    std::array<index_t, kAxes> most;  // of the source that a block meets, along each axis
     int threads;
-
-  private:
-    std::array<std::vector<Span>, kAxes> reach_;
 };
+
+// What targets [first, first + count) meet along an axis, with all that lies between.
+template <class SpanOf>
+Span reach(const Axis& axis, index_t first, index_t count, const SpanOf& span_of) {
+    index_t low = 0, high = 0;
+    for (index_t q = first; q < first + count; ++q) {
+        const Span met = span_of(q);
+        if (met.count == 0) continue;
+        low = high == 0 ? met.first : std::min(low, met.first);  // with padding and dilation, not the first one's
+        high = std::max(high, met.first + (met.count - 1) * axis.dilation + 1);
+    }
+    return {low, high - low};
+}
 
 inline void put(const CopyBlock<float>& block) { kernels<float>().copy_block(block); }
 inline void put(const CopyBlock<double>& block) { kernels<double>().copy_block(block); }
@@ -84,13 +78,12 @@ class Scratch {
 // `source` is what stands for the input, and the results, of which indices may be null, are to be written `target_step`
 // apart.
 template <class T, class SpanOf, class Pool>
-void pool_planes(const PlaneGrid& grid, index_t tap_step, const SpanOf& span_of, const TensorView<const T>& input,
-                 T* output, index_t* indices, const Pool& pool) {
+void pool_planes(const PlaneGrid& grid, const std::array<Axis, kAxes>& axes, const SpanOf& span_of,
+                 const TensorView<const T>& input, T* output, index_t* indices, const Pool& pool) {
     const std::array<index_t, kAxes>& extents = grid.block.extents;
     const index_t blocks = ceil_div(extents[1], grid.lines_per_task), pieces = grid.block.pieces;
     const index_t targets = grid.lines_per_task * grid.block.targets * grid.block.channels;
-    const Scratch<T> sources(grid.threads, grid.most(0, 1) * grid.most(1, grid.lines_per_task) *
-                                               grid.most(2, grid.block.targets) * grid.block.channels);
+    const Scratch<T> sources(grid.threads, grid.most[0] * grid.most[1] * grid.most[2] * grid.block.channels);
     const Scratch<T> values(grid.threads, targets);
     const Scratch<index_t> positions(grid.threads, indices == nullptr ? 0 : targets);
     const index_t size = grid.block.lines * extents[2] * grid.channels;
@@ -107,10 +100,13 @@ void pool_planes(const PlaneGrid& grid, index_t tap_step, const SpanOf& span_of,
         at.channel = task % grid.parts * grid.block.channels;
         at.channels = std::min(grid.block.channels, grid.channels - at.channel);
         const index_t depth = task / grid.parts % extents[0], image = task / grid.parts / extents[0];
-        spans[static_cast<std::size_t>(worker)].make(at, grid.block, span_of, tap_step);
+        spans[static_cast<std::size_t>(worker)].make(at, grid.block, span_of, axes[2].dilation);
 
-        const Span planes = grid.reach(0, depth, 1), lines = grid.reach(1, begin, count);
-        const Span columns = grid.reach(2, at.first, at.targets);
+        const auto along = [&](std::size_t axis, index_t first, index_t targets_met) {
+            return reach(axes[axis], first, targets_met, [&](index_t q) { return span_of(axis, q); });
+        };
+        const Span planes = along(0, depth, 1), lines = along(1, begin, count),
+                   columns = along(2, at.first, at.targets);
         TensorView<const T> source;
         source.channel_stride = 0;
         source.strides = {lines.count * columns.count * at.channels, columns.count * at.channels, at.channels};

@@ -108,7 +108,8 @@ struct LineGrid {
     int threads;
 };
 
-// What the targets of a piece of a line meet along the width, whichever the line is.
+// What the targets of a piece of a line meet along the width, whichever the line is. With several targets in a vector
+// all pieces have the same channels.
 class PieceSpans {
   public:
     // span_of(axis, position) is what a target meets, `tap_step` pixels from one another.
