@@ -112,3 +112,34 @@ def test_indices_of_maxima_may_have_any_strides(dtype):
     expected = fc.max_pool2d_backward(output, indices, x.shape, **keywords)
     for view in (in_planes(indices), np.repeat(indices, 2, axis=-1)[..., ::2]):
         assert_same_bits(fc.max_pool2d_backward(output, view, x.shape, **keywords), expected)
+
+
+def test_planes_with_odd_strides_are_read_where_they_are(dtype, isa):
+    x = numbers(INTEGERS, (2, 9, 21, 20), dtype)
+    planes = in_planes(x)
+    one = x[:1, ..., :1]
+    broadcast = np.broadcast_to(in_planes(one), (2, 9, 21, 20))
+    shifted = np.zeros(x.nbytes + 1, np.uint8)[1:].view(dtype).reshape(2, 20, 9, 21)
+    shifted[...] = np.moveaxis(x, -1, 1)
+    every_other = np.repeat(planes, 2, axis=1)[:, ::2]
+    views = {
+        "channels from the last one on": (planes[..., ::-1], x[..., ::-1]),
+        "lines from the last one on": (planes[:, ::-1], x[:, ::-1]),
+        "pixels from the last one on": (planes[:, :, ::-1], x[:, :, ::-1]),
+        "every third channel": (planes[..., ::3], x[..., ::3]),
+        "one channel for all": (broadcast, np.ascontiguousarray(broadcast)),
+        "every other line": (in_planes(every_other), x),
+        "not aligned": (np.moveaxis(shifted, 1, -1), x),
+        "one image": (planes[0], x[0]),
+        "one pixel a line": (planes[:, :, 3:4], x[:, :, 3:4]),
+        "one line": (planes[:, 2:3], x[:, 2:3]),
+        "no image": (planes[:0], x[:0]),
+    }
+    for name, (view, same) in views.items():
+        dense = np.ascontiguousarray(same)
+        for keywords in ({"kernel_size": 3, "stride": 2, "padding": 1}, {"kernel_size": 1, "stride": 1, "padding": 0}):
+            expected = fc.max_pool2d(dense, **keywords, return_indices=True)
+            found = fc.max_pool2d(view, **keywords, return_indices=True)
+            assert_equal(found[0], expected[0], name, keywords, isa)
+            assert_equal(found[1], expected[1], name, keywords, isa)
+            assert_same_bits(fc.avg_pool2d(view, **keywords), fc.avg_pool2d(dense, **keywords), name, keywords, isa)

@@ -1,6 +1,6 @@
-// Pooling where a vector holds the channels of several targets: few channels, or planes, of one. A tap of all its
-// targets lies in two vectors of the source, from which its lanes are picked by one shuffle. The orders of lanes are
-// the driver's (see pool/lanes.h), as they are the same on every line.
+// Pooling where pixels have so few channels that a vector holds those of several targets. A tap of all its targets lies
+// in two vectors of the source, from which its lanes are picked by one shuffle. The orders of lanes are the driver's
+// (see pool/lanes.h), as they are the same on every line.
 #pragma once
 
 #include "kernels/pool.h"
