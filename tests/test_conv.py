@@ -283,3 +283,17 @@ def test_one_dimension_is_the_second_with_an_axis_of_length_one(algorithm, isa):
     skip_unless_supported(algorithm, x[:, 0], w[0], padding=1)
     flat = fc.conv2d(x[:, :1], w[:1], padding=(0, 1), algorithm=algorithm)
     assert_same_bits(flat[:, 0], fc.conv1d(x[:, 0], w[0], padding=1, algorithm=algorithm), algorithm, isa)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 8, 11, 12, 13, 24, 31])
+@pytest.mark.parametrize("filters", [16, 150, 192])
+def test_a_weight_is_packed_by_the_first_rows_that_meet_it_even_by_padding(rows, filters, dtype, isa):
+    x, w = numbers(INTEGERS, (1, rows, 700), dtype), numbers(INTEGERS, (1, 700, filters), dtype)
+    bias = numbers(INTEGERS, (filters,), dtype)
+    for padding in (0, ((13, 2),)):  # 13 rows: more than a tile has
+        for stride in (1, 2):
+            keywords = {"stride": stride, "padding": padding}
+            found = fc.conv1d(x, w, bias, **keywords, algorithm="direct")
+            assert_equal(found, oracle.conv(x, w, bias, **keywords), rows, filters, keywords, isa)
+    many = fc.conv1d(np.repeat(x, 40, axis=0), w, bias, padding=((13, 2),), algorithm="direct")  # packed before
+    assert_same_bits(many[7], fc.conv1d(x, w, bias, padding=((13, 2),), algorithm="direct")[0], rows, filters, isa)

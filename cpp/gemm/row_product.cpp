@@ -133,6 +133,7 @@ struct Workspace {
     const T** sources;  // per worker: pointers to the rows of a block, tap by tap
     T* copies;          // per worker: rows that reach into the padding
     T** targets;        // per worker
+    const T** fetched;  // per worker: the part of the weight that it fetched ahead last
 };
 
 template <class T>
@@ -150,6 +151,7 @@ Workspace<T> carve(Arena& arena, const RowProduct<T>& product, const Plan& plan)
     workspace.sources = arena.take<const T*>(plan.threads * plan.taps_per_block * plan.rows_per_block);
     workspace.copies = arena.take<T>(plan.threads * copies_size(product, plan));
     workspace.targets = arena.take<T*>(plan.threads * plan.rows_per_block);
+    workspace.fetched = arena.take<const T*>(plan.threads);
     return workspace;
 }
 
@@ -163,6 +165,20 @@ T* panels_of(const Workspace<T>& workspace, const RowProduct<T>& product, const 
         return panels + before * columns * padded_depth(plan, kernels);
     }
     return panels + (block.tap * product.depth + block.channel) * round_up(columns, kernels.vector_width);
+}
+
+// Where the part of the weight begins that a block of the reduction and a segment meet.
+template <class T>
+const T* weight_at(const RowProduct<T>& product, const Segment& segment, const Block& block) {
+    return product.weight + kernel_position(product.source.map, block.tap) * product.tap_stride +
+           segment.group * product.group_stride + block.channel * product.row_stride +
+           segment.column * product.column_stride;
+}
+
+// Whether that is one matrix whose columns lie side by side: the kernel packs it while it multiplies.
+template <class T>
+bool is_plain(const RowProduct<T>& product, const Block& block) {
+    return block.taps == 1 && product.source.joined == 1 && product.column_stride == 1;
 }
 
 // Column by column, `pitch` apart: what the kernels for few columns read.
@@ -233,11 +249,7 @@ const T* weight_ahead(const RowProduct<T>& product, const Plan& plan, index_t bl
             segment = next % plan.segment_tasks * plan.segments_per_task;
         }
     }
-    const Block at = block_at(product, plan, block);
-    const Segment columns = segment_at(product, plan, segment);
-    return product.weight + kernel_position(product.source.map, at.tap) * product.tap_stride +
-           columns.group * product.group_stride + at.channel * product.row_stride +
-           columns.column * product.column_stride;
+    return weight_at(product, segment_at(product, plan, segment), block_at(product, plan, block));
 }
 
 }  // namespace
@@ -258,6 +270,7 @@ void multiply(const RowProduct<T>& product) {
     Buffer buffer;
     const Workspace<T> workspace = carve_buffer(buffer, [&](Arena& arena) { return carve(arena, product, plan); });
     std::fill_n(workspace.zeros, product.groups * product.depth, T(0));
+    std::fill_n(workspace.fetched, plan.threads, nullptr);
     if (!plan.packs_late) pack_weight(product, plan, workspace, table);
 
     parallel_for(plan.tasks(), plan.threads, [&](index_t task, int worker) {
@@ -294,8 +307,10 @@ void multiply(const RowProduct<T>& product) {
                 const index_t column = segment.group * product.columns + segment.column;
                 const auto multiply_rows = plan.narrow ? table.multiply_rows_narrow : table.multiply_rows;
                 const T* panels = late_panels;
-                if (plan.packs_late && block.taps > 0) {
-                    pack_block(product, plan, table, s, block, late_panels);
+                const bool packs = plan.packs_late && block.taps > 0,
+                           packs_meanwhile = packs && is_plain(product, block);
+                if (packs) {
+                    if (!packs_meanwhile) pack_block(product, plan, table, s, block, late_panels);
                 } else {
                     panels = panels_of(workspace, product, plan, table, s, block);
                 }
@@ -315,10 +330,17 @@ void multiply(const RowProduct<T>& product) {
                                        b > 0,
                                        product.relu && b == plan.blocks - 1,
                                        plan.streams};
-                if (plan.packs_late && block.taps > 0) {
+                if (packs_meanwhile) {
+                    rows_block.matrix = weight_at(product, segment, block);
+                    rows_block.matrix_row_stride = product.row_stride;
+                    rows_block.matrix_is_fetched = rows_block.matrix == workspace.fetched[worker];
+                    rows_block.packed = late_panels;
+                }
+                if (packs) {
                     rows_block.ahead = weight_ahead(product, plan, b, s, first_segment, last_segment, task);
                     rows_block.ahead_row_stride = product.row_stride;
                     rows_block.ahead_column_stride = product.column_stride;
+                    workspace.fetched[worker] = rows_block.ahead;
                 }
                 multiply_rows(rows_block);
             }

@@ -8,18 +8,13 @@
 // tile it sits in. So results don't depend on how rows and columns are cut into tiles and tasks.
 #pragma once
 
+#include "kernels/register_tile.h"
 #include "kernels/table.h"
 #include "kernels/transpose.h"
 #include "kernels/vec.h"
 
 namespace fastconv {
 namespace {
-
-// The tile that fills the register file and spills nothing, chosen per instruction set in CMakeLists.txt.
-constexpr int kRows = FASTCONV_TILE_ROWS, kVectors = FASTCONV_TILE_VECTORS;
-
-// A narrower panel leaves room for more rows, but each needs a pointer in a register, too.
-constexpr int kMostRows = 12;
 
 // Columns are cut into panels of at most kVectors vectors, as even as possible: 4 vectors are 2 + 2
 // and not 3 + 1, because a narrow tile is bound by its broadcasts.
@@ -142,156 +137,6 @@ FASTCONV_INLINE bool find_rows(const RowBlock<T>& block, index_t tap, index_t ro
     return true;
 }
 
-// A tile of sums in registers. All loops over it have constant bounds and are unrolled, so that
-// `lanes` never lives in memory.
-template <class T, int Rows, int Vectors>
-struct Tile {
-    Vec<T> sums[Rows][Vectors];
-
-    FASTCONV_INLINE void add_products(const T* const (&left)[Rows], index_t at, const T* panel) {
-        Vec<T> right[Vectors];
-#pragma GCC unroll 4
-        for (int v = 0; v < Vectors; ++v) right[v] = load(panel + v * kLanes<T>);
-#pragma GCC unroll 16
-        for (int r = 0; r < Rows; ++r) {
-            const Vec<T> value = splat(left[r][at]);
-#pragma GCC unroll 4
-            for (int v = 0; v < Vectors; ++v) sums[r][v] += value * right[v];
-        }
-    }
-
-    FASTCONV_INLINE void clear() {
-#pragma GCC unroll 16
-        for (int r = 0; r < Rows; ++r)
-#pragma GCC unroll 4
-            for (int v = 0; v < Vectors; ++v) sums[r][v] = Vec<T>{};
-    }
-
-    // A row in the padding adds zeros, or is skipped, whichever tile it falls into: then both must leave the same bits.
-    FASTCONV_INLINE void turn_minus_zeros_into_zeros() {
-#pragma GCC unroll 16
-        for (int r = 0; r < Rows; ++r)
-#pragma GCC unroll 4
-            for (int v = 0; v < Vectors; ++v) sums[r][v] += Vec<T>{};
-    }
-
-    FASTCONV_INLINE void clamp_below_zero() {
-#pragma GCC unroll 16
-        for (int r = 0; r < Rows; ++r)
-#pragma GCC unroll 4
-            for (int v = 0; v < Vectors; ++v) sums[r][v] = relu<T>(sums[r][v]);
-    }
-
-    // row(r): where row r of the tile lies in memory. Of columns that don't fill the tile only the last vector is in
-    // parts: no lane is read or written behind the end of a row. Without masks these vectors go through a copy on the
-    // stack, row after row, because the pieces of each take a dozen instructions.
-    template <class Row>
-    FASTCONV_INLINE void load_from(Row row, index_t columns) {
-        if (columns == kWidth) return load_all(row);
-        if constexpr (kMasksLanes) {
-#pragma GCC unroll 16
-            for (int r = 0; r < Rows; ++r) load_first_columns(row(r), columns, sums[r]);
-        } else {
-            T copy[Rows][kWidth];
-            for (int r = 0; r < Rows; ++r) {
-                Vec<T> values[Vectors];
-                load_first_columns(row(r), columns, values);
-                store_row(copy[r], values);
-            }
-            load_all([&](int r) { return copy[r]; });
-        }
-    }
-
-    template <class Row>
-    FASTCONV_INLINE void store_to(Row row, index_t columns) const {
-        if (columns == kWidth) return store_all(row);
-        if constexpr (kMasksLanes) {
-#pragma GCC unroll 16
-            for (int r = 0; r < Rows; ++r) store_first_columns(row(r), columns, sums[r]);
-        } else {
-            T copy[Rows][kWidth];
-            store_all([&](int r) { return copy[r]; });
-            for (int r = 0; r < Rows; ++r) {
-                Vec<T> values[Vectors];
-                load_row(copy[r], values);
-                store_first_columns(row(r), columns, values);
-            }
-        }
-    }
-
-    template <class Row>
-    FASTCONV_INLINE void add_from(Row row, index_t columns) {
-        if (columns == kWidth) {
-            add_all(row);
-        } else {
-            T copy[Rows][kWidth];
-            for (int r = 0; r < Rows; ++r) {
-                Vec<T> values[Vectors];
-                load_first_columns(row(r), columns, values);
-                store_row(copy[r], values);
-            }
-            add_all([&](int r) { return copy[r]; });
-        }
-    }
-
-    template <class Row>
-    FASTCONV_INLINE void stream_to(Row row) const {
-#pragma GCC unroll 16
-        for (int r = 0; r < Rows; ++r)
-#pragma GCC unroll 4
-            for (int v = 0; v < Vectors; ++v) store_past_cache(row(r) + v * kLanes<T>, sums[r][v]);
-    }
-
-  private:
-    static constexpr index_t kWidth = Vectors * kLanes<T>;
-
-    static FASTCONV_INLINE void load_first_columns(const T* source, index_t columns, Vec<T>* values) {
-#pragma GCC unroll 4
-        for (int v = 0; v + 1 < Vectors; ++v) values[v] = load(source + v * kLanes<T>);
-        values[Vectors - 1] = load_first(source + kWidth - kLanes<T>, columns - (kWidth - kLanes<T>));
-    }
-
-    static FASTCONV_INLINE void store_first_columns(T* target, index_t columns, const Vec<T>* values) {
-#pragma GCC unroll 4
-        for (int v = 0; v + 1 < Vectors; ++v) store(target + v * kLanes<T>, values[v]);
-        store_first(target + kWidth - kLanes<T>, columns - (kWidth - kLanes<T>), values[Vectors - 1]);
-    }
-
-    static FASTCONV_INLINE void load_row(const T* source, Vec<T>* values) {
-#pragma GCC unroll 4
-        for (int v = 0; v < Vectors; ++v) values[v] = load(source + v * kLanes<T>);
-    }
-
-    static FASTCONV_INLINE void store_row(T* target, const Vec<T>* values) {
-#pragma GCC unroll 4
-        for (int v = 0; v < Vectors; ++v) store(target + v * kLanes<T>, values[v]);
-    }
-
-    template <class Row>
-    FASTCONV_INLINE void load_all(Row row) {
-#pragma GCC unroll 16
-        for (int r = 0; r < Rows; ++r)
-#pragma GCC unroll 4
-            for (int v = 0; v < Vectors; ++v) sums[r][v] = load(row(r) + v * kLanes<T>);
-    }
-
-    template <class Row>
-    FASTCONV_INLINE void add_all(Row row) {
-#pragma GCC unroll 16
-        for (int r = 0; r < Rows; ++r)
-#pragma GCC unroll 4
-            for (int v = 0; v < Vectors; ++v) sums[r][v] += load(row(r) + v * kLanes<T>);
-    }
-
-    template <class Row>
-    FASTCONV_INLINE void store_all(Row row) const {
-#pragma GCC unroll 16
-        for (int r = 0; r < Rows; ++r)
-#pragma GCC unroll 4
-            for (int v = 0; v < Vectors; ++v) store(row(r) + v * kLanes<T>, sums[r][v]);
-    }
-};
-
 // The cache lines of what is ahead, one for each step of a tile. There are as many steps as rows; so each of the first
 // tiles of a panel fetches one vector of each row, or, where columns are contiguous, some vectors of each column.
 template <class T, int Vectors>
@@ -322,7 +167,36 @@ struct LinesAhead {
     }
 };
 
+// The panel of a matrix that isn't packed yet.
+template <class T, int Vectors>
+FASTCONV_INLINE void pack_matrix(const RowBlock<T>& block, index_t column) {
+    pack_panel<T, Vectors>(
+        {block.matrix, block.matrix_row_stride, 1, block.depth, block.columns, block.packed, 0, block.depth}, column,
+        block.packed + column * block.depth);
+}
+
+// The same while it is multiplied: the first rows that meet the panel leave it packed for the others.
 template <class T, int Rows, int Vectors>
+FASTCONV_INLINE void pack_and_multiply(const RowBlock<T>& block, index_t column, const T* const (&left)[Rows],
+                                       LinesAhead<T, Vectors>& ahead, Tile<T, Rows, Vectors>& tile) {
+    constexpr index_t rows_ahead = 16;
+    const T* matrix = block.matrix + column;
+    const index_t far = block.matrix_is_fetched ? 0 : rows_ahead * block.matrix_row_stride;
+    T* panel = block.packed + column * block.depth;
+    for (index_t c = 0; c < block.depth; ++c, matrix += block.matrix_row_stride, panel += Vectors * kLanes<T>) {
+        Vec<T> right[Vectors];
+#pragma GCC unroll 4
+        for (int v = 0; v < Vectors; ++v) {
+            __builtin_prefetch(matrix + far + v * kLanes<T>, 0, 3);
+            right[v] = in_register(load(matrix + v * kLanes<T>));
+            store(panel + v * kLanes<T>, right[v]);
+        }
+        if (ahead.some()) ahead.fetch_one();
+        tile.add_products(left, c, right);
+    }
+}
+
+template <class T, int Rows, int Vectors, bool packs = false>
 void multiply_tile(const RowBlock<T>& block, index_t row, index_t column, const T* panel) {
     const index_t columns = smaller(block.columns - column, Vectors * kLanes<T>);
     T* const* targets = block.targets + row;
@@ -344,10 +218,11 @@ void multiply_tile(const RowBlock<T>& block, index_t row, index_t column, const 
     for (index_t tap = 0; tap < block.taps; ++tap) {
         const T* left[Rows];
         if (!find_rows<T, Rows>(block, tap, row, left)) {
+            if constexpr (packs) pack_matrix<T, Vectors>(block, column);
             panel += block.depth * Vectors * kLanes<T>;
-            continue;
-        }
-        if (ahead.some()) {
+        } else if constexpr (packs) {
+            pack_and_multiply(block, column, left, ahead, tile);
+        } else if (ahead.some()) {
             for (index_t c = 0; c < block.depth; ++c, panel += Vectors * kLanes<T>) {
                 ahead.fetch_one();
                 tile.add_products(left, c, panel);
@@ -386,6 +261,14 @@ struct MultiplyVisit {
         const T* panel = block.panels + offset;
         constexpr int rows = smaller(kRows * kVectors / Vectors, kMostRows);
         index_t row = 0;
+        if (block.matrix != nullptr) {
+            if (block.rows >= rows && block.columns - column >= Vectors * kLanes<T>) {
+                multiply_tile<T, rows, Vectors, true>(block, 0, column, panel);
+                row = rows;
+            } else {
+                pack_matrix<T, Vectors>(block, column);
+            }
+        }
         for (; row + rows <= block.rows; row += rows) {
             if (column == 0 && block.row_step == 0) fetch_ahead(block, row, rows);
             multiply_tile<T, rows, Vectors>(block, row, column, panel);

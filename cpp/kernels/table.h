@@ -34,6 +34,12 @@ struct RowBlock {
     // of its strides is 1.
     const T* ahead = nullptr;
     index_t ahead_row_stride = 0, ahead_column_stride = 0;
+    // Or null: the matrix isn't packed yet, and its columns lie side by side; it has one tap. It is packed into
+    // `packed`, which is `panels`, while it is multiplied.
+    const T* matrix = nullptr;
+    index_t matrix_row_stride = 0;
+    bool matrix_is_fetched = false;  // it was `ahead` of an earlier call
+    T* packed = nullptr;
 };
 
 // Rows that will be read soon, or none of them. A kernel fetches them meanwhile, a few cache lines at a time.
