@@ -170,7 +170,7 @@ struct Call {
     }
 
     // While it multiplies at the planes one after the other, each of them fetches some of a tap of what is ahead.
-    void fetch(const T* ahead, index_t plane, RowBlock<T>& block) const {
+    void fetch_weight(const T* ahead, index_t plane, RowBlock<T>& block) const {
         const index_t planes_per_tap = std::max<index_t>(plan.planes / c.g.taps(), 1);
         const index_t tap = plane / planes_per_tap, vector = plane % planes_per_tap * kernels.vector_width;
         block.ahead = nullptr;
@@ -180,8 +180,38 @@ struct Call {
         block.ahead_column_stride = c.backward ? c.g.out_channels : 1;
     }
 
+    // The pixels that the next block of tiles reads and that this one writes. Each of the last products fetches as much
+    // of them as its matrix is large; earlier, the weight that streams past would displace them.
+    struct Pixels {
+        Stretch<T> parts[2];
+        index_t products;  // that are still to come
+
+        void fetch(RowBlock<T>& block) {
+            const index_t size = block.taps * block.depth * block.columns;
+            const index_t needed = ceil_div(parts[0].values, size) + ceil_div(parts[1].values, size);
+            block.ahead = nullptr;
+            if (needed == 0 || products-- > needed) return;
+            Stretch<T>& part = parts[parts[0].values > 0 ? 0 : 1];
+            block.ahead = part.begin;
+            block.ahead_row_stride = block.columns;
+            block.ahead_column_stride = 1;
+            part.begin += size;
+            part.values = std::max<index_t>(part.values - size, 0);
+        }
+    };
+
+    Pixels pixels_ahead(index_t first, index_t count) const {
+        if (c.g.groups > 1) return {};
+        Stretch<T> target{};
+        if (!plan.streams) target = c.tiles.target_stretch(c.target, first, count);
+        return {{c.tiles.source_stretch(c.source, first + count, plan.tiles_per_block), target},
+                plan.depth_blocks * plan.planes};
+    }
+
+    // fetch(plane, block): names what a product fetches meanwhile.
+    template <class Fetch>
     void multiply(const Segment& segment, index_t depth_block, const T* source, index_t count, const T* panels,
-                  int worker, const T* ahead = nullptr) const {
+                  int worker, const Fetch& fetch) const {
         const Depth depth = depth_at(depth_block);
         T* products = workspace.products + worker * plan.planes * plan.product_plane;
         T** rows = workspace.rows + worker * plan.tiles_per_block;
@@ -203,7 +233,7 @@ struct Call {
             block.offset = p * plan.source_plane + before + depth.first;
             block.panels = panels + p * plan.panel_plane;
             block.target_offset = p * plan.product_plane;
-            fetch(ahead, p, block);
+            fetch(p, block);
             kernels.multiply_rows(block);
         }
     }
@@ -254,11 +284,13 @@ struct Call {
             const index_t first = task / c.g.groups * plan.tiles_per_block, group = task % c.g.groups;
             const index_t count = std::min(plan.tiles_per_block, plan.tiles - first);
             T* source = workspace.sources + worker * plan.planes * plan.source_plane;
+            Pixels ahead = pixels_ahead(first, count);
             for (index_t d = 0; d < plan.depth_blocks; ++d) {
                 const Depth depth = depth_at(d);
                 if (depth.first == 0)
                     transform_source(first, count, group * c.source_depth(), depth.tap, depth.taps, source, worker);
-                multiply(segment_at(group), d, source, count, panels_of(group, d), worker);
+                multiply(segment_at(group), d, source, count, panels_of(group, d), worker,
+                         [&](index_t, RowBlock<T>& block) { ahead.fetch(block); });
             }
             restore(segment_at(group), first, count, worker);
         });
@@ -276,7 +308,9 @@ struct Call {
                 const Depth depth = depth_at(d);
                 T* panels = workspace.panels + worker * plan.planes * plan.panel_plane;
                 transform_weight(segment, depth, depth.first, depth.count, panels, worker);
-                multiply(segment, d, workspace.sources, plan.tiles, panels, worker, weight_ahead(task, d));
+                const T* ahead = weight_ahead(task, d);
+                multiply(segment, d, workspace.sources, plan.tiles, panels, worker,
+                         [&](index_t plane, RowBlock<T>& block) { fetch_weight(ahead, plane, block); });
             }
             restore(segment, 0, plan.tiles, worker);
         });

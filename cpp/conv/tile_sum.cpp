@@ -159,6 +159,7 @@ struct Call {
     struct Round {
         index_t first, count;  // tiles of all
         bool fresh;            // the first one of a slice
+        Stretch<T> ahead[2];  // what the next one reads of the input and of the gradient, if one thread reads all of it
         T *sources, *panels, *sums;
         const T** rows;
 
@@ -171,6 +172,7 @@ struct Call {
         Round round{begin,
                     0,
                     true,
+                    {},
                     workspace.sources + room * plan.planes * plan.source_plane,
                     workspace.panels + room * plan.planes * plan.panel_plane,
                     workspace.sums + slice * plan.sums_size,
@@ -178,6 +180,11 @@ struct Call {
         for (index_t t = 0; t < plan.tiles_per_round; ++t) round.rows[t] = round.sources + t * plan.source_pitch;
         for (; round.first < end; round.first += plan.tiles_per_round, round.fresh = false) {
             round.count = std::min(plan.tiles_per_round, end - round.first);
+            if (plan.alone) {
+                const index_t next = round.first + round.count;
+                round.ahead[0] = s.tiles.source_stretch(s.source, next, plan.tiles_per_round);
+                round.ahead[1] = s.tiles.target_stretch(s.grad_output, next, plan.tiles_per_round);
+            }
             body(round);
         }
     }
@@ -225,8 +232,23 @@ struct Call {
         return round.panels + plane * plan.panel_plane + segment * plan.panel_segment + chain * padded;
     }
 
+    // Which product it is of those of a round: of a task's.
+    struct Turn {
+        index_t task = 0, product = 0, products = 0;
+    };
+
+    // What the next round reads is fetched while the last half of the tasks add up: earlier, the tiles that stream past
+    // would displace it.
+    Ahead<T> part_of(const Stretch<T>& stretch, const Turn& turn) const {
+        const index_t tasks = plan.planes * plan.parts, half = tasks / 2, late = turn.task - (tasks - half);
+        if (late < 0 || turn.products == 0 || stretch.values == 0) return {};
+        const index_t size = ceil_div(stretch.values, half * turn.products);
+        const index_t first = (late * turn.products + turn.product) * size;
+        return {stretch.begin + first, size, 1, std::min(size, stretch.values - first)};
+    }
+
     // Adds the tiles of a round to the sums of a part, which the first round of a slice sets.
-    void add(const Round& round, index_t plane, index_t segment, const Part& part, T* sums) const {
+    void add(const Round& round, index_t plane, index_t segment, const Part& part, T* sums, Turn turn = {}) const {
         const Segment columns = segment_at(segment);
         OuterBlock<T> block{};
         block.offset = plane * plan.source_plane + part.tap * s.g.in_channels + columns.group * plan.depth + part.first;
@@ -240,6 +262,8 @@ struct Call {
             block.rows = std::min(kChain, round.count - chain);
             block.panels = panels_of(round, plane, segment, chain);
             block.fresh = round.fresh && chain == 0;
+            for (int i = 0; i < 2; ++i) block.ahead[i] = part_of(round.ahead[i], turn);
+            ++turn.product;
             kernels.add_outer_products(block);
         }
     }
@@ -270,13 +294,16 @@ struct Call {
 
     // A part of a plane, of all segments and taps.
     void add_everywhere(const Round& round, index_t task) const {
-        const index_t plane = task / plan.parts;
+        const index_t plane = task / plan.parts, chains = ceil_div(round.count, kChain);
+        Turn turn{task, 0, plan.segments * s.tiles.taps() * chains};
         for (index_t segment = 0; segment < plan.segments; ++segment) {
             for (index_t tap = 0; tap < s.tiles.taps(); ++tap) {
                 const Part part = part_at(tap, task % plan.parts);
                 add(round, plane, segment, part,
                     round.sums + plane * plan.sums_plane + (tap * plan.depth + part.first) * plan.sums_pitch +
-                        segment_at(segment).column);
+                        segment_at(segment).column,
+                    turn);
+                turn.product += chains;
             }
         }
     }

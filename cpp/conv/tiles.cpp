@@ -173,6 +173,51 @@ void TileGeometry::target_tiles(const TensorView<Value>& view, index_t first, in
     }
 }
 
+namespace {
+
+// From the last row of one tile to that of another; what is before that was met by the tiles before.
+template <class T>
+Stretch<T> stretch_between(const TensorView<const T>& view, index_t batch, const T* from, const T* to) {
+    constexpr index_t most = index_t{1} << 16;  // values: more isn't worth keeping until it is used
+    const T* end = view.data + batch * view.batch_stride;
+    from = std::clamp(from, view.data, std::max(view.data, end));
+    to = std::clamp(to, view.data, std::max(view.data, end));
+    return to > from && to - from <= most ? Stretch<T>{from, to - from} : Stretch<T>{};
+}
+
+}  // namespace
+
+template <class T>
+Stretch<T> TileGeometry::source_stretch(const TensorView<const T>& view, index_t first, index_t count) const {
+    const auto last_row = [&](index_t tile) {
+        if (tile >= this->count()) return view.data + batch * view.batch_stride;
+        PixelTile<const T> found;
+        source_tiles(view, 0, tile, 1, &found);
+        return found.data + (axes[1].way.points - 1) * axes[1].point_step * view.strides[1];
+    };
+    return stretch_between(view, batch, last_row(first), last_row(first + count));
+}
+
+template <class Value>
+Stretch<std::remove_const_t<Value>> TileGeometry::target_stretch(const TensorView<Value>& view, index_t first,
+                                                                 index_t count) const {
+    using T = std::remove_const_t<Value>;
+    const auto last_row = [&](index_t tile) -> const T* {
+        if (tile >= this->count()) return view.data + batch * view.batch_stride;
+        PixelTile<Value> found;
+        target_tiles(view, tile, 1, &found);
+        return found.data + (axes[1].way.results - 1) * axes[1].residues * view.strides[1];
+    };
+    const TensorView<const T> same{view.data, view.batch_stride, view.strides, view.channels, view.channel_stride};
+    return stretch_between(same, batch, last_row(first), last_row(first + count));
+}
+
+template Stretch<float> TileGeometry::source_stretch(const TensorView<const float>&, index_t, index_t) const;
+template Stretch<double> TileGeometry::source_stretch(const TensorView<const double>&, index_t, index_t) const;
+template Stretch<float> TileGeometry::target_stretch(const TensorView<float>&, index_t, index_t) const;
+template Stretch<double> TileGeometry::target_stretch(const TensorView<double>&, index_t, index_t) const;
+template Stretch<float> TileGeometry::target_stretch(const TensorView<const float>&, index_t, index_t) const;
+template Stretch<double> TileGeometry::target_stretch(const TensorView<const double>&, index_t, index_t) const;
 template void TileGeometry::source_tiles(const TensorView<const float>&, index_t, index_t, index_t,
                                          PixelTile<const float>*) const;
 template void TileGeometry::source_tiles(const TensorView<const double>&, index_t, index_t, index_t,

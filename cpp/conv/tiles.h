@@ -13,6 +13,7 @@
 #pragma once
 
 #include <array>
+#include <type_traits>
 
 #include "conv/algorithm.h"
 #include "core/arithmetic.h"
@@ -51,6 +52,13 @@ index_t odd_lines(index_t values) {
 int winograd_limit();
 // Throws std::invalid_argument unless it is one of 0, 2, 4, 6.
 void set_winograd_limit(index_t limit);
+
+// Values that lie side by side in memory.
+template <class T>
+struct Stretch {
+    const T* begin = nullptr;
+    index_t values = 0;
+};
 
 // The tiles along one axis.
 struct TilesAlong {
@@ -93,6 +101,14 @@ struct TileGeometry {
                       PixelTile<const T>* out) const;
     template <class Value>
     void target_tiles(const TensorView<Value>& view, index_t first, index_t count, PixelTile<Value>* out) const;
+
+    // What tiles [first, first + count) are the first to meet of the source, and of the target, where tiles and pixels
+    // follow each other in memory; empty where they don't.
+    template <class T>
+    Stretch<T> source_stretch(const TensorView<const T>& view, index_t first, index_t count) const;
+    template <class Value>
+    Stretch<std::remove_const_t<Value>> target_stretch(const TensorView<Value>& view, index_t first,
+                                                       index_t count) const;
 
     // The tile of the kernel that belongs to a tap: as many rows and columns of it exist.
     index_t kernel_rows(index_t tap) const { return axes[1].kernel_taps(joined(tap)[1]); }
