@@ -2,116 +2,17 @@
 
 #include <algorithm>
 
+#include "conv/tile_sum_plan.h"
 #include "core/arithmetic.h"
 #include "core/isa.h"
 #include "core/memory.h"
 #include "core/threads.h"
 #include "gemm/segments.h"
-#include "gemm/streaming.h"
 
 namespace fastconv {
 namespace {
 
-// Bytes of tiles, input and gradient, that are summed at a time. Measured, 64 and 128 channels: 1 to 2 MB is 1.05
-// to 1.15 times as fast as 4, 16 MB takes 1.2 times as long; 256 channels: 64 tiles are 1.1 times as fast as 128.
-constexpr index_t kRoundBytes = index_t{2} << 20;
-constexpr index_t kMostLocalBytes = index_t{16} << 20;  // of all tiles, or as many as the sums have
-constexpr index_t kChain = 32;                          // tiles that are summed up before their sum is added
-constexpr index_t kTogether = 8;                        // tiles, or channels of the weight, that a task transforms
-constexpr index_t kColumns = 96;                        // of a segment
-constexpr index_t kChannels = 48;                       // of a part, where it stays in L2 until it is restored
-constexpr index_t kLargeSums = index_t{4} << 20;        // bytes: not to be kept in memory from round to round
-
-// Slices, measured on two cores, with a common last cache and without: 32 to 64 channels 1.05 and 1.8 times as fast as
-// rounds that both share, 64 to 64 1.05 and 1.7; 128 to 128 0.93 and 1.2, so that it has one slice. Twice as many
-// slices, with the adding that they cost, take 1.05 times as long.
-constexpr index_t kFewestTiles = 384;                      // of a slice
-constexpr index_t kMostSliceBytes = index_t{3} << 19;      // of the sums of a slice, half the size of many an L2
-constexpr index_t kMostSumsBytes = index_t{6} << 20;       // of all slices
-constexpr index_t kLonelyRoundBytes = index_t{512} << 10;  // of tiles that one thread transforms and sums up
-
-// Round after round, tiles of the input and of the gradient are transformed and their outer products added up, point by
-// point. There are three ways to share that among threads, and the first two give the same bits:
-// - threads share each round, first its tiles, then its points, and meet twice a round;
-// - where the sums are small, tiles come in slices with sums of their own, and a slice is one thread's alone. What a
-//   core transforms, no other one reads, which matters where the cores have no cache in common;
-// - where the sums are large and all tiles fit into one round, each task has all points of a part of the result, which
-//   it restores while the sums are in L2.
-// A sum takes its tiles in order, and the slices are added in order, whatever the number of threads.
-struct Plan {
-    index_t planes, tiles, tiles_per_round;
-    index_t slices, tiles_per_slice;
-    index_t depth, rows, columns;  // channels of a group, (tap, channel) rows of the sums, columns of a group
-    index_t source_pitch, source_plane;
-    index_t columns_per_segment, segments_per_group, segments;
-    index_t panel_segment, panel_plane;
-    index_t parts, channels_per_part;
-    index_t sums_pitch, sums_plane, sums_size;
-    bool local;    // one round, sums per task
-    bool alone;    // a slice is one thread's
-    bool streams;  // the gradient is written past the caches
-    int threads;
-
-    index_t rooms() const { return alone ? threads : 1; }  // for the tiles of a round
-
-    index_t padded_rows() const { return local ? channels_per_part : rows; }
-};
-
-template <class T>
-Plan make_plan(const TileSum<T>& s, const Kernels<T>& kernels) {
-    constexpr index_t value = sizeof(T);
-    Plan plan{};
-    plan.planes = s.tiles.scheme.planes();
-    plan.tiles = s.tiles.count();
-    plan.depth = s.g.group_inputs();
-    plan.columns = s.g.group_outputs();
-    plan.rows = s.tiles.taps() * plan.depth;
-    const double operations =
-        2.0 * static_cast<double>(plan.planes * plan.rows * s.g.out_channels) * static_cast<double>(plan.tiles);
-    const int threads = worthwhile_threads(operations, plan.planes * plan.rows);
-
-    const index_t source = s.tiles.taps() * s.g.in_channels;
-    const index_t tile_bytes = plan.planes * value * (source + s.g.out_channels);
-    const index_t sums_bytes = plan.planes * value * plan.rows * s.g.out_channels;
-    plan.local = sums_bytes >= kLargeSums && tile_bytes * plan.tiles <= std::max(sums_bytes, kMostLocalBytes);
-    plan.slices = 1;
-    if (sums_bytes <= kMostSliceBytes) {
-        while (2 * plan.slices * kFewestTiles <= plan.tiles && 2 * plan.slices * sums_bytes <= kMostSumsBytes)
-            plan.slices *= 2;
-    }
-    plan.tiles_per_slice = ceil_div(plan.tiles, plan.slices);
-    plan.alone = plan.slices > 1 && (plan.slices % threads == 0 || plan.slices >= 3 * threads);
-    const index_t round_tiles = (plan.alone ? kLonelyRoundBytes : kRoundBytes) / tile_bytes;
-    plan.tiles_per_round =
-        plan.local ? plan.tiles : std::min(plan.tiles_per_slice, round_up(std::max(round_tiles, kChain), kChain));
-    plan.source_pitch = odd_lines<T>(source + kernels.vector_width - 1);
-    plan.source_plane = odd_lines<T>(plan.source_pitch * plan.tiles_per_round);
-
-    plan.columns_per_segment = std::min(round_up(kColumns, kernels.panel_width), plan.columns);
-    plan.segments_per_group = ceil_div(plan.columns, plan.columns_per_segment);
-    plan.segments = plan.segments_per_group * s.g.groups;
-    plan.panel_segment = plan.tiles_per_round * round_up(plan.columns_per_segment, kernels.vector_width);
-    plan.panel_plane = odd_lines<T>(plan.panel_segment * plan.segments);
-
-    // A vector has to be a whole line: the halves of one would be written at different times.
-    plan.streams = kernels.vector_width * value == 64 &&
-                   may_stream(s.grad_weight, s.g.weight_size(), {plan.columns, plan.columns_per_segment});
-
-    // Enough tasks for the threads to share evenly.
-    const index_t wanted = 8 * threads, splits = plan.local ? plan.segments * s.tiles.taps() : plan.planes;
-    const index_t most_parts = std::max<index_t>(plan.depth / (4 * kernels.row_tile), 1);
-    plan.parts = std::clamp<index_t>(ceil_div(wanted, splits), 1, most_parts);
-    if (plan.local) plan.parts = std::max(plan.parts, ceil_div(plan.depth, kChannels));
-    plan.channels_per_part = round_up(ceil_div(plan.depth, plan.parts), kernels.row_tile);
-    plan.parts = ceil_div(plan.depth, plan.channels_per_part);
-
-    const index_t width = plan.local ? plan.columns_per_segment : s.g.out_channels;
-    plan.sums_pitch = odd_lines<T>(round_up(width, kernels.vector_width));
-    plan.sums_plane = odd_lines<T>(plan.sums_pitch * plan.padded_rows());
-    plan.sums_size = plan.planes * plan.sums_plane;
-    plan.threads = worthwhile_threads(operations, plan.alone ? plan.slices : plan.parts * splits);
-    return plan;
-}
+using Plan = TileSumPlan;
 
 template <class T>
 struct Workspace {
@@ -157,6 +58,7 @@ struct Call {
     static index_t chain_of(index_t tile) { return tile / kChain * kChain; }
 
     struct Round {
+        index_t band;
         index_t first, count;  // tiles of all
         bool fresh;            // the first one of a slice
         Stretch<T> ahead[2];  // what the next one reads of the input and of the gradient, if one thread reads all of it
@@ -167,9 +69,10 @@ struct Call {
     };
 
     template <class Body>
-    void for_each_round(index_t slice, index_t room, const Body& body) const {
+    void for_each_round(index_t slice, index_t band, index_t room, const Body& body) const {
         const index_t begin = slice * plan.tiles_per_slice, end = std::min(begin + plan.tiles_per_slice, plan.tiles);
-        Round round{begin,
+        Round round{band,
+                    begin,
                     0,
                     true,
                     {},
@@ -180,7 +83,7 @@ struct Call {
         for (index_t t = 0; t < plan.tiles_per_round; ++t) round.rows[t] = round.sources + t * plan.source_pitch;
         for (; round.first < end; round.first += plan.tiles_per_round, round.fresh = false) {
             round.count = std::min(plan.tiles_per_round, end - round.first);
-            if (plan.alone) {
+            if (plan.alone && plan.bands == 1) {
                 const index_t next = round.first + round.count;
                 round.ahead[0] = s.tiles.source_stretch(s.source, next, plan.tiles_per_round);
                 round.ahead[1] = s.tiles.target_stretch(s.grad_output, next, plan.tiles_per_round);
@@ -198,14 +101,18 @@ struct Call {
         block.count = count;
         block.height = data_of(scheme.height);
         block.width = data_of(scheme.width);
-        block.channels = s.g.in_channels;
+        const index_t first_group = round.band * plan.groups_per_band,
+                      first_segment = round.band * plan.band_segments();
+        block.channels = std::min(plan.band_inputs(), s.g.in_channels - first_group * plan.depth);
         block.row_step = s.source.strides[1] * s.tiles.axes[1].point_step;
         block.column_step = s.source.strides[2] * s.tiles.axes[2].point_step;
         block.plane_pitch = plan.source_plane;
         block.pitch = plan.source_pitch;
         for (index_t tap = 0; tap < s.tiles.taps(); ++tap) {
-            s.tiles.source_tiles(s.source, tap, first, count, tiles);
-            block.planes = round.sources + at * plan.source_pitch + tap * s.g.in_channels;
+            TensorView<const T> view = s.source;
+            view.data += first_group * plan.depth;
+            s.tiles.source_tiles(view, tap, first, count, tiles);
+            block.planes = round.sources + at * plan.source_pitch + tap * plan.band_inputs();
             kernels.transform_tiles(block);
         }
         block.height = kernel_of(scheme.height, scheme.height.results);
@@ -216,7 +123,7 @@ struct Call {
         block.pitch = 0;
         block.first_row = at - chain_of(at);
         block.block_rows = std::min(kChain, round.count - chain_of(at));
-        for (index_t g = 0; g < plan.segments; ++g) {
+        for (index_t g = first_segment; g < last_segment(round); ++g) {
             const Segment segment = segment_at(g);
             TensorView<const T> view = s.grad_output;
             view.data += segment.column;
@@ -227,9 +134,14 @@ struct Call {
         }
     }
 
+    index_t last_segment(const Round& round) const {
+        return std::min((round.band + 1) * plan.band_segments(), plan.segments);
+    }
+
     T* panels_of(const Round& round, index_t plane, index_t segment, index_t chain) const {
         const index_t padded = round_up(segment_at(segment).columns, kernels.vector_width);
-        return round.panels + plane * plan.panel_plane + segment * plan.panel_segment + chain * padded;
+        const index_t at = segment - round.band * plan.band_segments();
+        return round.panels + plane * plan.panel_plane + at * plan.panel_segment + chain * padded;
     }
 
     // Which product it is of those of a round: of a task's.
@@ -251,7 +163,8 @@ struct Call {
     void add(const Round& round, index_t plane, index_t segment, const Part& part, T* sums, Turn turn = {}) const {
         const Segment columns = segment_at(segment);
         OuterBlock<T> block{};
-        block.offset = plane * plan.source_plane + part.tap * s.g.in_channels + columns.group * plan.depth + part.first;
+        const index_t group = columns.group - round.band * plan.groups_per_band;
+        block.offset = plane * plan.source_plane + part.tap * plan.band_inputs() + group * plan.depth + part.first;
         block.depth = part.count;
         block.columns = columns.columns;
         block.pitch = plan.sums_pitch;
@@ -295,8 +208,8 @@ struct Call {
     // A part of a plane, of all segments and taps.
     void add_everywhere(const Round& round, index_t task) const {
         const index_t plane = task / plan.parts, chains = ceil_div(round.count, kChain);
-        Turn turn{task, 0, plan.segments * s.tiles.taps() * chains};
-        for (index_t segment = 0; segment < plan.segments; ++segment) {
+        Turn turn{task, 0, plan.band_segments() * s.tiles.taps() * chains};
+        for (index_t segment = round.band * plan.band_segments(); segment < last_segment(round); ++segment) {
             for (index_t tap = 0; tap < s.tiles.taps(); ++tap) {
                 const Part part = part_at(tap, task % plan.parts);
                 add(round, plane, segment, part,
@@ -314,7 +227,7 @@ struct Call {
 
     void run_together() const {
         for (index_t slice = 0; slice < plan.slices; ++slice) {
-            for_each_round(slice, 0, [&](const Round& round) {
+            for_each_round(slice, 0, 0, [&](const Round& round) {
                 transform_together(round);
                 parallel_for(plan.planes * plan.parts, plan.threads,
                              [&](index_t task, int) { add_everywhere(round, task); });
@@ -323,10 +236,10 @@ struct Call {
     }
 
     void run_alone() const {
-        parallel_for(plan.slices, plan.threads, [&](index_t slice, int worker) {
-            for_each_round(slice, worker, [&](const Round& round) {
+        parallel_for(plan.slices * plan.bands, plan.threads, [&](index_t task, int worker) {
+            for_each_round(task / plan.bands, task % plan.bands, worker, [&](const Round& round) {
                 for (index_t chunk = 0; chunk < round.chunks(); ++chunk) transform(round, chunk, worker);
-                for (index_t task = 0; task < plan.planes * plan.parts; ++task) add_everywhere(round, task);
+                for (index_t part = 0; part < plan.planes * plan.parts; ++part) add_everywhere(round, part);
             });
         });
     }
@@ -348,7 +261,7 @@ struct Call {
     }
 
     void run_local() const {
-        for_each_round(0, 0, [&](const Round& round) {
+        for_each_round(0, 0, 0, [&](const Round& round) {
             transform_together(round);
             const index_t parts = s.tiles.taps() * plan.parts;
             parallel_for(parts * plan.segments, plan.threads, [&](index_t task, int worker) {
