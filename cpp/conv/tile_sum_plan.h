@@ -22,11 +22,11 @@ constexpr index_t kPartChannels = 48;                   // of a part, where it s
 constexpr index_t kLargeSums = index_t{4} << 20;        // bytes: not to be kept in memory from round to round
 
 // Slices, measured on two cores, with a common last cache and without: 32 to 64 channels 1.05 and 1.8 times as fast as
-// rounds that both share, 64 to 64 1.05 and 1.7; 128 to 128 0.93 and 1.2, so that it has one slice. Twice as many
+// rounds that both share, 64 to 64 1.05 and 1.7, 128 to 128, whose sums are larger than L2, 0.9 to 1.4. Twice as many
 // slices, with the adding that they cost, take 1.05 times as long. Bands: groups of 32 and 64 channels 1.25 and 1.7,
 // groups of 16 0.9 and 1.7.
 constexpr index_t kFewestSliceTiles = 384;                 // of a slice
-constexpr index_t kMostSliceBytes = index_t{3} << 19;      // of the sums of a slice, half the size of many an L2
+constexpr index_t kMostSliceBytes = index_t{3} << 20;      // of the sums of a slice
 constexpr index_t kMostSumsBytes = index_t{6} << 20;       // of all slices
 constexpr index_t kLonelyRoundBytes = index_t{512} << 10;  // of tiles that one thread transforms and sums up
 constexpr index_t kFewestBandChannels = 32;                // of a group
