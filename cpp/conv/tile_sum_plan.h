@@ -24,13 +24,13 @@ constexpr index_t kLargeSums = index_t{4} << 20;        // bytes: not to be kept
 // Slices, measured on two cores, with a common last cache and without: 32 to 64 channels 1.05 and 1.8 times as fast as
 // rounds that both share, 64 to 64 1.05 and 1.7, 128 to 128, whose sums are larger than L2, 0.9 to 1.4. Twice as many
 // slices, with the adding that they cost, take 1.05 times as long. Bands: groups of 32 and 64 channels 1.25 and 1.7,
-// groups of 16 0.9 and 1.7.
+// groups of 16 0.94 and 1.8, with half the bytes 0.87.
 constexpr index_t kFewestSliceTiles = 384;                 // of a slice
 constexpr index_t kMostSliceBytes = index_t{3} << 20;      // of the sums of a slice
 constexpr index_t kMostSumsBytes = index_t{6} << 20;       // of all slices
 constexpr index_t kLonelyRoundBytes = index_t{512} << 10;  // of tiles that one thread transforms and sums up
-constexpr index_t kFewestBandChannels = 32;                // of a group
-constexpr index_t kBandBytes = index_t{768} << 10;         // likewise, of a chain of tiles of a band of groups
+constexpr index_t kBandBytes = index_t{768} << 10;         // likewise, of a chain of tiles of a band of groups,
+constexpr index_t kFewChannels = 16;                       // which is twice as large where they have so few channels
 
 // Round after round, tiles of the input and of the gradient are transformed and their outer products added up, point by
 // point. There are three ways to share that among threads, and the first two give the same bits:
@@ -88,8 +88,8 @@ TileSumPlan make_plan(const TileSum<T>& s, const Kernels<T>& kernels) {
     plan.tiles_per_slice = ceil_div(plan.tiles, plan.slices);
     const auto shares_evenly = [&](index_t n) { return n > 1 && (n % threads == 0 || n >= 3 * threads); };
     plan.bands = 1;
-    if (!plan.local && !shares_evenly(plan.slices) && plan.depth >= kFewestBandChannels) {
-        const index_t fitting = ceil_div(kChain * tile_bytes, kBandBytes);
+    if (!plan.local && !shares_evenly(plan.slices)) {
+        const index_t fitting = ceil_div(kChain * tile_bytes, kBandBytes * (plan.depth > kFewChannels ? 1 : 2));
         plan.bands = std::min(round_up(fitting, threads), s.g.groups);
     }
     plan.alone = shares_evenly(plan.slices * plan.bands);
