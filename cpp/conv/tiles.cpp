@@ -189,6 +189,7 @@ Stretch<T> stretch_between(const TensorView<const T>& view, index_t batch, const
 
 template <class T>
 Stretch<T> TileGeometry::source_stretch(const TensorView<const T>& view, index_t first, index_t count) const {
+    if (axes[1].residues * axes[2].residues > 1) return {};
     const auto last_row = [&](index_t tile) {
         if (tile >= this->count()) return view.data + batch * view.batch_stride;
         PixelTile<const T> found;
@@ -202,6 +203,7 @@ template <class Value>
 Stretch<std::remove_const_t<Value>> TileGeometry::target_stretch(const TensorView<Value>& view, index_t first,
                                                                  index_t count) const {
     using T = std::remove_const_t<Value>;
+    if (axes[1].residues * axes[2].residues > 1) return {};
     const auto last_row = [&](index_t tile) -> const T* {
         if (tile >= this->count()) return view.data + batch * view.batch_stride;
         PixelTile<Value> found;
