@@ -90,11 +90,14 @@ TileSumPlan make_plan(const TileSum<T>& s, const Kernels<T>& kernels) {
     plan.bands = 1;
     if (!plan.local && !shares_evenly(plan.slices)) {
         const index_t fitting = ceil_div(kChain * tile_bytes, kBandBytes * (plan.depth > kFewChannels ? 1 : 2));
-        plan.bands = std::min(round_up(fitting, threads), s.g.groups);
+        plan.groups_per_band = ceil_div(s.g.groups, std::min(round_up(fitting, threads), s.g.groups));
+        plan.bands = ceil_div(s.g.groups, plan.groups_per_band);
     }
     plan.alone = shares_evenly(plan.slices * plan.bands);
-    plan.groups_per_band = plan.alone ? ceil_div(s.g.groups, plan.bands) : s.g.groups;
-    plan.bands = ceil_div(s.g.groups, plan.groups_per_band);
+    if (!plan.alone || plan.bands == 1) {
+        plan.bands = 1;
+        plan.groups_per_band = s.g.groups;
+    }
     const index_t band_bytes = tile_bytes / s.g.groups * plan.groups_per_band;
     const index_t round_tiles = (plan.alone ? kLonelyRoundBytes : kRoundBytes) / band_bytes;
     plan.tiles_per_round =
