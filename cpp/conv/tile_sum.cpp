@@ -153,10 +153,10 @@ struct Call {
     // would displace it.
     Ahead<T> part_of(const Stretch<T>& stretch, const Turn& turn) const {
         const index_t tasks = plan.planes * plan.parts, half = tasks / 2, late = turn.task - (tasks - half);
-        if (late < 0 || turn.products == 0 || stretch.values == 0) return {};
+        if (late < 0) return {};
         const index_t size = ceil_div(stretch.values, half * turn.products);
-        const index_t first = (late * turn.products + turn.product) * size;
-        return {stretch.begin + first, size, 1, std::min(size, stretch.values - first)};
+        const index_t first = (late * turn.products + turn.product) * size, left = stretch.values - first;
+        return {stretch.begin + first, size, 1, left < size ? left : size};
     }
 
     // Adds the tiles of a round to the sums of a part, which the first round of a slice sets.
@@ -175,7 +175,8 @@ struct Call {
             block.rows = std::min(kChain, round.count - chain);
             block.panels = panels_of(round, plane, segment, chain);
             block.fresh = round.fresh && chain == 0;
-            for (int i = 0; i < 2; ++i) block.ahead[i] = part_of(round.ahead[i], turn);
+            for (int i = 0; i < 2; ++i)
+                if (turn.products > 0 && round.ahead[i].values > 0) block.ahead[i] = part_of(round.ahead[i], turn);
             ++turn.product;
             kernels.add_outer_products(block);
         }
