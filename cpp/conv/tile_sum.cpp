@@ -156,6 +156,7 @@ struct Call {
         if (late < 0) return {};
         const index_t size = ceil_div(stretch.values, half * turn.products);
         const index_t first = (late * turn.products + turn.product) * size, left = stretch.values - first;
+        if (left <= 0) return {};
         return {stretch.begin + first, size, 1, left < size ? left : size};
     }
 
