@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <numeric>
 
 #include "conv/tile_sum.h"
 #include "core/arithmetic.h"
@@ -13,7 +14,7 @@ namespace fastconv {
 
 // Bytes of tiles, input and gradient, that are summed at a time. Measured, 64 and 128 channels: 1 to 2 MB is 1.05
 // to 1.15 times as fast as 4, 16 MB takes 1.2 times as long; 256 channels: 64 tiles are 1.1 times as fast as 128.
-constexpr index_t kRoundBytes = index_t{2} << 20;
+constexpr index_t kRoundBytes = index_t{2} << 20;     
 constexpr index_t kMostLocalBytes = index_t{16} << 20;  // of all tiles, or as many as the sums have
 constexpr index_t kChain = 32;                          // tiles that are summed up before their sum is added
 constexpr index_t kTogether = 8;                        // tiles, or channels of the weight, that a task transforms
@@ -90,7 +91,9 @@ TileSumPlan make_plan(const TileSum<T>& s, const Kernels<T>& kernels) {
     plan.bands = 1;
     if (!plan.local && !shares_evenly(plan.slices)) {
         const index_t fitting = ceil_div(kChain * tile_bytes, kBandBytes * (plan.depth > kFewChannels ? 1 : 2));
-        plan.groups_per_band = ceil_div(s.g.groups, std::min(round_up(fitting, threads), s.g.groups));
+        // Whole vectors: without masks, a tail's transforms may be contracted differently, and round differently.
+        const index_t whole = kernels.vector_width / std::gcd(plan.depth, kernels.vector_width);
+        plan.groups_per_band = std::min(round_up(ceil_div(s.g.groups, round_up(fitting, threads)), whole), s.g.groups);
         plan.bands = ceil_div(s.g.groups, plan.groups_per_band);
     }
     plan.alone = shares_evenly(plan.slices * plan.bands);
