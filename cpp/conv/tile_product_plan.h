@@ -66,7 +66,6 @@ TileProductPlan make_plan(const TileProduct<T>& c, const Kernels<T>& kernels) {
     plan.depth_blocks = tap_blocks * plan.channel_blocks;
     plan.channels_per_piece = plan.late ? plan.channels_per_block : std::min(plan.channels_per_block, kLateChannels);
 
-    const index_t wanted = threads > 1 ? 4 * threads : 1;
     if (plan.late) {
         plan.tiles_per_block = plan.tiles;
         plan.columns_per_segment =
@@ -75,8 +74,11 @@ TileProductPlan make_plan(const TileProduct<T>& c, const Kernels<T>& kernels) {
         plan.columns_per_segment = std::min(plan.columns_per_segment, c.target_depth());
     } else {
         const index_t fitting = std::clamp(kBlockBytes / tile_bytes(plan.taps_per_block), kFewestTiles, kMostTiles);
-        const index_t shared = std::max(ceil_div(plan.tiles * c.g.groups, wanted), kernels.row_tile);
-        plan.tiles_per_block = round_up(std::min(fitting, shared), kernels.row_tile);
+        plan.tiles_per_block = round_up(fitting, kernels.row_tile);
+        if (threads > 1 && plan.tiles * c.g.groups < 2 * threads * plan.tiles_per_block) {
+            const Blocks blocks = best_blocks(plan.tiles, kernels.row_tile, fitting, c.g.groups, threads);
+            plan.tiles_per_block = round_up(ceil_div(plan.tiles, blocks.count), kernels.row_tile);
+        }
         plan.columns_per_segment = c.target_depth();
     }
     plan.blocks = ceil_div(plan.tiles, plan.tiles_per_block);

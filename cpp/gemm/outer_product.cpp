@@ -14,10 +14,13 @@ namespace fastconv {
 namespace {
 
 // The rows whose right-hand side is packed at a time (a panel of 256 x 16 floats is half of L1), the
-// taps whose pointers are gathered at a time, and the number of tasks that a product is cut into.
+// taps whose pointers are gathered at a time, and the most slices that a product is cut into.
 constexpr index_t kRows = 256;
 constexpr index_t kTaps = 16;
-constexpr index_t kTasks = 32;
+constexpr index_t kMostSlices = 32;
+// The most tasks that a thread should have, and what each of a slice costs it: they pack what others pack as well.
+constexpr index_t kMostRounds = 4;
+constexpr double kCutCost = 0.015;
 constexpr index_t kFewestRowsPerSlice = 512;
 constexpr index_t kMostPartialSums = index_t{1} << 22;  // values: 16 MB of float32
 constexpr index_t kColumns = 512;
@@ -55,6 +58,21 @@ struct Plan {
     index_t tasks() const { return slices * parts * segment_tasks; }
 };
 
+// Into how many tasks a slice is cut, so that threads share evenly.
+inline index_t best_cuts(index_t slices, int threads) {
+    if (threads == 1) return 1;
+    index_t best = 1;
+    double least = 0;
+    for (index_t cuts = 1; cuts <= std::max<index_t>(kMostRounds * threads / slices, 1); ++cuts) {
+        const auto waits = static_cast<double>(ceil_div(slices * cuts, threads));
+        const double time = (waits + kUneven) * (1 + kCutCost * static_cast<double>(cuts)) / static_cast<double>(cuts);
+        if (cuts > 1 && time >= least) continue;
+        best = cuts;
+        least = time;
+    }
+    return best;
+}
+
 template <class T>
 Plan make_plan(const OuterProduct<T>& product, const Kernels<T>& kernels) {
     constexpr index_t value = sizeof(T);
@@ -73,7 +91,7 @@ Plan make_plan(const OuterProduct<T>& product, const Kernels<T>& kernels) {
     if (plan.lines) plan.packs = false;
 
     const index_t affordable = kMostPartialSums / std::max<index_t>(plan.result_size, 1);
-    plan.slices = std::clamp<index_t>(std::min(plan.rows / kFewestRowsPerSlice, affordable), 1, kTasks);
+    plan.slices = std::clamp<index_t>(std::min(plan.rows / kFewestRowsPerSlice, affordable), 1, kMostSlices);
     plan.rows_per_slice = ceil_div(plan.rows, plan.slices);
     plan.fetches =
         plan.lines && product.columns * value >= kLongRightRow && plan.rows * product.columns * value >= kFarRightBytes;
@@ -83,17 +101,18 @@ Plan make_plan(const OuterProduct<T>& product, const Kernels<T>& kernels) {
 
     // Parts change no bit, so there are only as many as the threads need: each packs the right-hand side for itself.
     const double operations = 2.0 * static_cast<double>(plan.rows) * static_cast<double>(plan.result_size);
-    const index_t tasks = 4 * worthwhile_threads(operations, kTasks / 4);
-    plan.columns_per_segment = std::min(kColumns, product.columns);
+    const index_t most_parts = plan.lines ? 1 : ceil_div(plan.result_rows, 8 * kernels.row_tile);
+    const index_t cuts = best_cuts(plan.slices, worthwhile_threads(operations, plan.rows));
+    const index_t column_cuts = ceil_div(cuts, most_parts * product.groups);
+    plan.columns_per_segment =
+        std::min({kColumns, product.columns, round_up(ceil_div(product.columns, column_cuts), kernels.panel_width)});
     plan.segments_per_group = ceil_div(product.columns, plan.columns_per_segment);
     plan.segments = product.groups * plan.segments_per_group;
     // Columns first: they share no work at all.
-    const index_t splits = std::min(ceil_div(tasks, plan.slices), plan.segments);
-    plan.segments_per_task = ceil_div(plan.segments, splits);
+    plan.segments_per_task = ceil_div(plan.segments, std::min(cuts, plan.segments));
     plan.segment_tasks = ceil_div(plan.segments, plan.segments_per_task);
 
-    const index_t most_parts = plan.lines ? 1 : ceil_div(plan.result_rows, 8 * kernels.row_tile);
-    plan.parts = std::min(ceil_div(tasks, plan.slices * plan.segment_tasks), most_parts);
+    plan.parts = std::min(ceil_div(cuts, plan.segment_tasks), most_parts);
     plan.result_rows_per_part = ceil_div(plan.result_rows, plan.parts);
     plan.parts = ceil_div(plan.result_rows, plan.result_rows_per_part);
 

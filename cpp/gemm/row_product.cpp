@@ -18,10 +18,16 @@ namespace {
 constexpr index_t kDepth = 640;
 constexpr index_t kNarrowDepth = 1024;  // of a few columns
 constexpr index_t kRows = 144;
-constexpr index_t kFewestRows = 24;
 constexpr index_t kColumns = 512;
 // Rows of at most so many values come as lines, whole sums of at most so many at a time.
 constexpr index_t kShortRow = 48, kShortSum = 512;
+// The numbers of splits of the columns that are weighed, where rows are few.
+constexpr index_t kSplits[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64};
+// What storing a value costs, in products; it is all that there is where no tap meets a row.
+constexpr index_t kStoreCost = 8;
+// The rows of the matrix that a task packs, and what a value of them costs.
+constexpr index_t kPackedRows = 128;
+constexpr double kPackCost = 16;
 // With late packing the panels are the smaller part of L2 (4 of 256 rows are 64 KB), and a block has more rows.
 constexpr index_t kLateRows = 288, kFewRowBlocks = 2;
 // What a task makes of so many vectors of columns: panels of one or two aren't as fast as those of three.
@@ -51,6 +57,29 @@ index_t padded_depth(const Plan& plan, const Kernels<T>& kernels) {
     return round_up(plan.depth_per_block, kernels.vector_width);
 }
 
+struct Cut {
+    index_t row_blocks, splits;  // splits of the columns of all groups
+};
+
+// Where there are too few rows for every thread to have several whole blocks.
+inline Cut best_cut(const Plan& plan, index_t panels, index_t panel_width, index_t row_tile, int threads) {
+    Cut best{1, 1};
+    double least = 0;
+    for (const index_t splits : kSplits) {
+        if (splits > std::min<index_t>(panels, 2 * threads)) break;
+        const index_t panels_per_task = ceil_div(panels, splits), segment_tasks = ceil_div(panels, panels_per_task);
+        const auto columns = static_cast<double>(panels_per_task * panel_width);
+        // A value of a row is loaded as well, once for all taps, and meets all columns of the task.
+        const double row_cost = 1 + kLoadCost / (columns * static_cast<double>(std::max<index_t>(plan.taps, 1)));
+        const Blocks blocks = best_blocks(plan.rows, row_tile, kLateRows, segment_tasks, threads, kLoadCost / row_cost);
+        const double time = blocks.time * row_cost * columns;
+        if (least > 0 && time >= least) continue;
+        best = {blocks.count, splits};
+        least = time;
+    }
+    return best;
+}
+
 template <class T>
 Plan make_plan(const RowProduct<T>& product, const Kernels<T>& kernels) {
     Plan plan{};
@@ -70,23 +99,25 @@ Plan make_plan(const RowProduct<T>& product, const Kernels<T>& kernels) {
     plan.blocks = tap_blocks * plan.depth_blocks;
 
     // Enough tasks for the threads to share evenly: first by smaller row blocks, then by columns.
-    const double operations = 2.0 * static_cast<double>(plan.rows) * static_cast<double>(plan.reduction) *
+    const double operations = 2.0 * static_cast<double>(plan.rows) * static_cast<double>(plan.reduction + kStoreCost) *
                               static_cast<double>(product.columns * product.groups);
     const int threads = worthwhile_threads(operations, plan.rows * product.groups * product.columns);
-    const index_t wanted = threads > 1 ? 4 * threads : 1;
+    const index_t wanted = threads > 1 ? 2 * threads + 4 : 1;
     // With few rows the matrix is the larger part: it is cut by columns, and packed where it is used.
     const index_t few_blocks = ceil_div(plan.rows, kLateRows);
     const index_t panels = product.groups * ceil_div(product.columns, kernels.panel_width);
     plan.packs_late = !plan.narrow && !plan.lines && few_blocks <= kFewRowBlocks && panels * few_blocks >= wanted;
-    const index_t rows_wanted =
-        plan.packs_late ? kLateRows : std::clamp(ceil_div(plan.rows, wanted), kFewestRows, kRows);
-    plan.row_blocks = std::max<index_t>(ceil_div(plan.rows, rows_wanted), 1);
-    if (!plan.packs_late) plan.row_blocks = round_up(plan.row_blocks, threads);  // an odd one out would be waited for
-    plan.rows_per_block = round_up(std::max<index_t>(ceil_div(plan.rows, plan.row_blocks), 1), kernels.row_tile);
+    Cut cut{few_blocks, 1};
+    if (!plan.packs_late) {
+        const bool many = threads == 1 || plan.rows >= wanted * kRows;  // whole blocks; an odd one is waited for
+        cut = many ? Cut{round_up(ceil_div(plan.rows, kRows), threads), 1}
+                   : best_cut(plan, panels, kernels.panel_width, kernels.row_tile, threads);
+    }
+    plan.rows_per_block =
+        round_up(std::max<index_t>(ceil_div(plan.rows, std::max<index_t>(cut.row_blocks, 1)), 1), kernels.row_tile);
     plan.row_blocks = ceil_div(plan.rows, plan.rows_per_block);
 
-    const index_t splits = plan.row_blocks > 0 ? ceil_div(wanted, plan.row_blocks) : 1;
-    const index_t group_splits = ceil_div(splits, product.groups);
+    const index_t splits = cut.splits, group_splits = ceil_div(splits, product.groups);
     if (plan.packs_late) {
         const index_t vectors = ceil_div(product.columns, kernels.vector_width);
         const index_t tasks = product.groups * plan.row_blocks;
@@ -190,48 +221,58 @@ void pack_columns(const RowProduct<T>& product, index_t rows, index_t columns, c
             panels[k * pitch + c] = weight[c * product.row_stride + k * product.column_stride];
 }
 
-// The rows of the matrix that belong to a tap of a block: those of several taps of the kernel where they are joined.
+// Rows [first, last) of the matrix, of those that belong to a tap of a block: those of several taps of the kernel where
+// they are joined.
 template <class T>
-void pack_tap(const RowProduct<T>& product, const Plan& plan, const Kernels<T>& kernels, const Segment& segment,
-              const Block& block, index_t tap, T* panels) {
-    const index_t depth = product.depth / product.source.joined, end = block.channel + block.depth;
+void pack_rows(const RowProduct<T>& product, const Plan& plan, const Kernels<T>& kernels, const Segment& segment,
+               const Block& block, index_t tap, index_t first, index_t last, T* panels) {
+    const index_t depth = product.depth / product.source.joined;
     const T* weight = product.weight + kernel_position(product.source.map, block.tap + tap) * product.tap_stride +
                       segment.group * product.group_stride + segment.column * product.column_stride;
     const index_t joined_stride = product.source.kernel_step * product.tap_stride;
-    for (index_t channel = block.channel, rows; channel < end; channel += rows) {
+    for (index_t channel = first, rows; channel < last; channel += rows) {
         const index_t inside = channel % depth;
-        rows = std::min(depth - inside, end - channel);
-        const T* first = weight + channel / depth * joined_stride + inside * product.row_stride;
+        rows = std::min(depth - inside, last - channel);
+        const T* start = weight + channel / depth * joined_stride + inside * product.row_stride;
         if (plan.narrow) {
             const index_t padded = round_up(block.depth, kernels.vector_width);
-            pack_columns(product, rows, segment.columns, first, padded,
+            pack_columns(product, rows, segment.columns, start, padded,
                          panels + tap * segment.columns * padded + channel - block.channel);
         } else {
-            kernels.pack_panels({first, product.row_stride, product.column_stride, rows, segment.columns, panels,
+            kernels.pack_panels({start, product.row_stride, product.column_stride, rows, segment.columns, panels,
                                  tap * block.depth + channel - block.channel, block.taps * block.depth});
         }
     }
 }
 
 template <class T>
-void pack_block(const RowProduct<T>& product, const Plan& plan, const Kernels<T>& kernels, index_t segment,
+void pack_block(const RowProduct<T>& product, const Plan& plan, const Kernels<T>& kernels, const Segment& segment,
                 const Block& block, T* panels) {
-    const Segment columns = segment_at(product, plan, segment);
     if (plan.narrow)
-        std::fill_n(panels, block.taps * columns.columns * round_up(block.depth, kernels.vector_width), T(0));
-    for (index_t t = 0; t < block.taps; ++t) pack_tap(product, plan, kernels, columns, block, t, panels);
+        std::fill_n(panels, block.taps * segment.columns * round_up(block.depth, kernels.vector_width), T(0));
+    for (index_t t = 0; t < block.taps; ++t)
+        pack_rows(product, plan, kernels, segment, block, t, block.channel, block.channel + block.depth, panels);
 }
 
+// In tasks of some rows of a tap; of whole blocks, where columns are few.
 template <class T>
 void pack_weight(const RowProduct<T>& product, const Plan& plan, const Workspace<T>& workspace,
                  const Kernels<T>& kernels) {
-    const index_t tasks = plan.segments * plan.blocks;
-    const double work = 4.0 * static_cast<double>(plan.segments * plan.reduction * plan.padded_columns);
+    const index_t taps = plan.narrow ? 1 : plan.taps_per_block,
+                  pieces = plan.narrow ? 1 : ceil_div(plan.depth_per_block, kPackedRows);
+    const index_t tasks = plan.segments * plan.blocks * taps * pieces;
+    const double work = kPackCost * static_cast<double>(plan.segments * plan.reduction * plan.padded_columns);
     parallel_for(tasks, worthwhile_threads(work, tasks), [&](index_t task, int) {
-        const index_t segment = task / plan.blocks;
-        const Block block = block_at(product, plan, task % plan.blocks);
-        pack_block(product, plan, kernels, segment, block,
-                   panels_of(workspace, product, plan, kernels, segment, block));
+        const index_t piece = task % pieces, tap = task / pieces % taps, index = task / pieces / taps;
+        const index_t segment = index / plan.blocks;
+        const Segment columns = segment_at(product, plan, segment);
+        const Block block = block_at(product, plan, index % plan.blocks);
+        T* panels = panels_of(workspace, product, plan, kernels, segment, block);
+        if (plan.narrow) return pack_block(product, plan, kernels, columns, block, panels);
+        if (tap >= block.taps) return;
+        const index_t first = block.channel + std::min(piece * kPackedRows, block.depth),
+                      last = block.channel + std::min((piece + 1) * kPackedRows, block.depth);
+        pack_rows(product, plan, kernels, columns, block, tap, first, last, panels);
     });
 }
 
@@ -310,7 +351,7 @@ void multiply(const RowProduct<T>& product) {
                 const bool packs = plan.packs_late && block.taps > 0,
                            packs_meanwhile = packs && is_plain(product, block);
                 if (packs) {
-                    if (!packs_meanwhile) pack_block(product, plan, table, s, block, late_panels);
+                    if (!packs_meanwhile) pack_block(product, plan, table, segment, block, late_panels);
                 } else {
                     panels = panels_of(workspace, product, plan, table, s, block);
                 }

@@ -1,4 +1,5 @@
-// Columns of groups, cut into segments: segment after segment of a group, group after group.
+// How work is cut for the threads: rows into blocks; and columns of groups into segments, segment after segment of a
+// group, group after group.
 #pragma once
 
 #include <algorithm>
@@ -22,6 +23,32 @@ index_t best_vectors(index_t group_vectors, index_t groups, int threads, const d
         if (vectors > 1 && time > least) continue;
         best = vectors;
         least = time;
+    }
+    return best;
+}
+
+struct Blocks {
+    index_t count;
+    double time;  // in rows
+};
+
+// What a value of the matrix costs that comes from another cache than the core's own, in rows that it meets; and how
+// much of a task is waited for at the end.
+constexpr double kLoadCost = 24, kUneven = 0.25;
+
+// Blocks of at most `most` rows, in whole `granules`, for some tasks each, where rows are few: with many blocks each
+// reads its matrix for little, with few the threads don't share evenly.
+inline Blocks best_blocks(index_t rows, index_t granule, index_t most, index_t tasks_per_block, int threads,
+                          double load_cost = kLoadCost) {
+    constexpr index_t kMostRounds = 4;
+    Blocks best{std::max<index_t>(ceil_div(rows, most), 1), 0};
+    for (index_t round = 1; round <= kMostRounds; ++round) {
+        const index_t count = std::max<index_t>(round * threads / tasks_per_block, best.count);
+        const index_t height = round_up(std::max<index_t>(ceil_div(rows, count), 1), granule);
+        const index_t waits = ceil_div(ceil_div(rows, height) * tasks_per_block, threads);
+        const double time = (static_cast<double>(waits) + kUneven) * (static_cast<double>(height) + load_cost);
+        if (best.time > 0 && time >= best.time) continue;
+        best = {count, time};
     }
     return best;
 }

@@ -13,14 +13,16 @@ namespace {
 
 constexpr index_t kFewestRows = 512;
 constexpr index_t kMostSlices = 64;
+constexpr index_t kTaskValues = 1024;  // of a slice, that are added in a task
+constexpr double kAddCost = 8;         // of a value that another core's cache may hold, in operations
 
 }  // namespace
 
 template <class T>
 void add_slices(const T* partial, index_t slices, index_t rows, index_t columns, T* sums, index_t pitch) {
-    const index_t rows_per_task = ceil_div(4096, columns);
+    const index_t rows_per_task = ceil_div(kTaskValues, columns);
     const index_t tasks = ceil_div(rows, rows_per_task);
-    const int threads = worthwhile_threads(4.0 * static_cast<double>(slices * rows * columns), tasks);
+    const int threads = worthwhile_threads(kAddCost * static_cast<double>(slices * rows * columns), tasks);
     parallel_for(tasks, threads, [&](index_t task, int) {
         const index_t last = std::min((task + 1) * rows_per_task, rows);
         for (index_t row = task * rows_per_task; row < last; ++row) {
