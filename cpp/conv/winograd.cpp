@@ -29,11 +29,13 @@ namespace {
 
 // What things cost, in multiply-adds of the matrix product, by profiles of VGG-16 and ResNet on a Zen 4 with AVX-512: a
 // value that is transformed or restored, because it goes through memory (more, where the transform along a line makes
-// little of it); several phases of the input, which leave few tiles in the cache; a sum that is loaded and stored
-// between pieces of the reduction; each point of the weight, and each of its values, which has to be read, from memory
-// where there are many. Other algorithms reach nine tenths of the peak, less with few channels in a group, and pack the
-// weight. bench/choose_winograd.py compares the choice with measurements.
-constexpr double kTransform = 20, kTransformGradient = 30, kSums = 12, kPoint = 5, kPhases = 1.3;
+// little of it); several phases of the input, which leave few tiles in the cache; pixels of a tile that are apart,
+// where there's a dilation (256 -> 256, 33x33, dilation 12: 1.1 to 1.4 times as slow as direct products, 18: 1.1
+// to 1.5, 6: 0.7); a sum that is loaded and stored between pieces of the reduction; each point of the weight, and each
+// of its values, which has to be read, from memory where there are many. Other algorithms reach nine tenths of the
+// peak, less with few channels in a group, and pack the weight. bench/choose_winograd.py compares the choice with
+// measurements.
+constexpr double kTransform = 20, kTransformGradient = 30, kSums = 12, kPoint = 5, kPhases = 1.3, kApart = 1.15;
 constexpr double kReadLarge = 28, kReadMiddle = 16, kReadSmall = 12, kPackLarge = 12, kPackSmall = 4;
 constexpr index_t kFewestChannels = 16;         // take as long as fewer
 constexpr index_t kFewestRows = 8;              // likewise, input channels in the gradient of the weight
@@ -61,7 +63,8 @@ double cost(const ConvGeometry& g, Pass pass, const RowMap& map, const TileSchem
     const double read =
         static_cast<double>(g.weight_size()) * value * static_cast<double>(map.taps()) / static_cast<double>(g.taps());
     const bool phases = pass == Pass::kForward && tiles.has_phases();
-    return planes * (phases ? kPhases : 1) *
+    const bool apart = !gradient && std::max(tiles.axes[1].residues, tiles.axes[2].residues) > 1;
+    return planes * (phases ? kPhases : 1) * (apart ? kApart : 1) *
                (count * weight + kSums * sums + transform * count * (taps * source + target) + kPoint * weight) +
            read;
 }
