@@ -28,7 +28,7 @@ WAYS = {
     "slices_of_a_signal": ((3, 5000, 8), (3, 4, 24), {"padding": 1, "groups": 2}),
     "groups": ((4, 29, 31, 64), (3, 3, 32, 96), {"padding": ((2, 0), (1, 3)), "groups": 2}),
     "bands_of_groups": ((2, 29, 31, 160), (3, 3, 32, 200), {"padding": 1, "groups": 5}),
-    "bands_of_phases": ((2, 33, 30, 132), (4, 4, 33, 80), {"padding": 1, "stride": 2, "groups": 4}),
+    "bands_of_phases": ((2, 33, 30, 128), (4, 4, 32, 80), {"padding": 1, "stride": 2, "groups": 4}),
     "bands_of_single_channels": ((2, 23, 21, 40), (5, 5, 1, 40), {"padding": 2, "groups": 40}),
     "volume": ((1, 7, 30, 30, 20), (3, 3, 3, 20, 24), {"padding": 1}),
     "5x5": ((2, 27, 27, 48), (5, 5, 48, 40), {"padding": 2}),

@@ -75,7 +75,7 @@ TileProductPlan make_plan(const TileProduct<T>& c, const Kernels<T>& kernels) {
     } else {
         const index_t fitting = std::clamp(kBlockBytes / tile_bytes(plan.taps_per_block), kFewestTiles, kMostTiles);
         plan.tiles_per_block = round_up(fitting, kernels.row_tile);
-        if (threads > 1 && plan.tiles * c.g.groups < 2 * threads * plan.tiles_per_block) {
+        if (threads > 1 && plan.tiles * c.g.groups < 4 * threads * plan.tiles_per_block) {
             const Blocks blocks = best_blocks(plan.tiles, kernels.row_tile, fitting, c.g.groups, threads);
             plan.tiles_per_block = round_up(ceil_div(plan.tiles, blocks.count), kernels.row_tile);
         }

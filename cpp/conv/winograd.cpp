@@ -30,11 +30,11 @@ namespace {
 // What things cost, in multiply-adds of the matrix product, by profiles of VGG-16 and ResNet on a Zen 4 with AVX-512: a
 // value that is transformed or restored, because it goes through memory (more, where the transform along a line makes
 // little of it); several phases of the input, which leave few tiles in the cache; pixels of a tile that are apart,
-// where there's a dilation (256 -> 256, 33x33, dilation 12: 1.1 to 1.4 times as slow as direct products, 18: 1.1
-// to 1.5, 6: 0.7); a sum that is loaded and stored between pieces of the reduction; each point of the weight, and each
-// of its values, which has to be read, from memory where there are many. Other algorithms reach nine tenths of the
-// peak, less with few channels in a group, and pack the weight. bench/choose_winograd.py compares the choice with
-// measurements.
+// where there's a dilation (time over that of direct products, 256 -> 256, 33x33, dilation 12 1.1 to 1.4, 18 1.1 to
+// 1.5, 6 0.7; the gradient of the weight 0.8 to 1 with all, as it is counted without); a sum that is loaded and stored
+// between pieces of the reduction; each point of the weight, and each of its values, which has to be read, from memory
+// where there are many. Other algorithms reach nine tenths of the peak, less with few channels in a group, and pack the
+// weight. bench/choose_winograd.py compares the choice with measurements.
 constexpr double kTransform = 20, kTransformGradient = 30, kSums = 12, kPoint = 5, kPhases = 1.3, kApart = 1.15;
 constexpr double kReadLarge = 28, kReadMiddle = 16, kReadSmall = 12, kPackLarge = 12, kPackSmall = 4;
 constexpr index_t kFewestChannels = 16;         // take as long as fewer

@@ -18,7 +18,8 @@ namespace {
 constexpr index_t kRows = 256;
 constexpr index_t kTaps = 16;
 constexpr index_t kMostSlices = 32;
-// The most tasks that a thread should have, and what each of a slice costs it: they pack what others pack as well.
+// The most tasks that a thread should have, and what each of a slice costs it, which packs what others pack as well:
+// so little that two threads have four each, which shares evenly what another program takes.
 constexpr index_t kMostRounds = 4;
 constexpr double kCutCost = 0.015;
 constexpr index_t kFewestRowsPerSlice = 512;
@@ -59,11 +60,12 @@ struct Plan {
 };
 
 // Into how many tasks a slice is cut, so that threads share evenly.
-inline index_t best_cuts(index_t slices, int threads) {
+inline index_t best_cuts(index_t slices, index_t most, int threads) {
     if (threads == 1) return 1;
+    most = std::min(most, kMostRounds * threads / slices);
     index_t best = 1;
     double least = 0;
-    for (index_t cuts = 1; cuts <= std::max<index_t>(kMostRounds * threads / slices, 1); ++cuts) {
+    for (index_t cuts = 1; cuts <= most; ++cuts) {
         const auto waits = static_cast<double>(ceil_div(slices * cuts, threads));
         const double time = (waits + kUneven) * (1 + kCutCost * static_cast<double>(cuts)) / static_cast<double>(cuts);
         if (cuts > 1 && time >= least) continue;
@@ -102,13 +104,15 @@ Plan make_plan(const OuterProduct<T>& product, const Kernels<T>& kernels) {
     // Parts change no bit, so there are only as many as the threads need: each packs the right-hand side for itself.
     const double operations = 2.0 * static_cast<double>(plan.rows) * static_cast<double>(plan.result_size);
     const index_t most_parts = plan.lines ? 1 : ceil_div(plan.result_rows, 8 * kernels.row_tile);
-    const index_t cuts = best_cuts(plan.slices, worthwhile_threads(operations, plan.rows));
+    const index_t most_cuts = most_parts * product.groups * ceil_div(product.columns, kernels.panel_width);
+    const index_t cuts = best_cuts(plan.slices, most_cuts, worthwhile_threads(operations, plan.slices * most_cuts));
+    // Segments are narrower only where there can't be as many parts.
     const index_t column_cuts = ceil_div(cuts, most_parts * product.groups);
     plan.columns_per_segment =
         std::min({kColumns, product.columns, round_up(ceil_div(product.columns, column_cuts), kernels.panel_width)});
     plan.segments_per_group = ceil_div(product.columns, plan.columns_per_segment);
     plan.segments = product.groups * plan.segments_per_group;
-    // Columns first: they share no work at all.
+    // Segments first: they share no work at all.
     plan.segments_per_task = ceil_div(plan.segments, std::min(cuts, plan.segments));
     plan.segment_tasks = ceil_div(plan.segments, plan.segments_per_task);
 

@@ -21,13 +21,14 @@ constexpr index_t kRows = 144;
 constexpr index_t kColumns = 512;
 // Rows of at most so many values come as lines, whole sums of at most so many at a time.
 constexpr index_t kShortRow = 48, kShortSum = 512;
-// The numbers of splits of the columns that are weighed, where rows are few.
+// Where rows are few: the most of a block, and the numbers of splits of the columns that are weighed.
+constexpr index_t kMostRows = 288;
 constexpr index_t kSplits[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64};
-// What storing a value costs, in products; it is all that there is where no tap meets a row.
+// What storing a value costs, in products; it is all that there is where no tap meets a row. What packing one costs, in
+// operations: it comes from memory and goes there. Guessed, and measured as a whole on two and on 16 cores.
 constexpr index_t kStoreCost = 8;
-// The rows of the matrix that a task packs, and what a value of them costs.
-constexpr index_t kPackedRows = 128;
 constexpr double kPackCost = 16;
+constexpr index_t kPackedRows = 128;  // of the matrix, that a task packs: of one tap or of several
 // With late packing the panels are the smaller part of L2 (4 of 256 rows are 64 KB), and a block has more rows.
 constexpr index_t kLateRows = 288, kFewRowBlocks = 2;
 // What a task makes of so many vectors of columns: panels of one or two aren't as fast as those of three.
@@ -57,25 +58,46 @@ index_t padded_depth(const Plan& plan, const Kernels<T>& kernels) {
     return round_up(plan.depth_per_block, kernels.vector_width);
 }
 
+// Columns of groups, cut into segments and these shared by tasks, after a number of splits that is wanted.
+struct Columns {
+    index_t per_segment, segments_per_group, segments, segments_per_task, segment_tasks;
+
+    Columns(index_t columns, index_t groups, index_t splits, index_t panel_width) {
+        const index_t group_splits = std::max(ceil_div(splits, groups), ceil_div(columns, kColumns));
+        per_segment = std::min(round_up(ceil_div(columns, group_splits), panel_width), columns);
+        segments_per_group = ceil_div(columns, per_segment);
+        segments = groups * segments_per_group;
+        segments_per_task = ceil_div(segments, std::min(splits, segments));
+        segment_tasks = ceil_div(segments, segments_per_task);
+    }
+};
+
 struct Cut {
     index_t row_blocks, splits;  // splits of the columns of all groups
 };
 
 // Where there are too few rows for every thread to have several whole blocks.
-inline Cut best_cut(const Plan& plan, index_t panels, index_t panel_width, index_t row_tile, int threads) {
+template <class T>
+Cut best_cut(const RowProduct<T>& product, const Plan& plan, const Kernels<T>& kernels, int threads) {
+    const index_t panels = product.groups * ceil_div(product.columns, kernels.panel_width),
+                  most = std::min<index_t>(panels, 2 * threads);
     Cut best{1, 1};
     double least = 0;
-    for (const index_t splits : kSplits) {
-        if (splits > std::min<index_t>(panels, 2 * threads)) break;
-        const index_t panels_per_task = ceil_div(panels, splits), segment_tasks = ceil_div(panels, panels_per_task);
-        const auto columns = static_cast<double>(panels_per_task * panel_width);
+    for (const index_t wanted : kSplits) {
+        const index_t splits = std::min(wanted, most);
+        const Columns columns(product.columns, product.groups, splits, kernels.panel_width);
+        const auto width =
+            static_cast<double>(columns.segments_per_task * round_up(columns.per_segment, kernels.vector_width));
         // A value of a row is loaded as well, once for all taps, and meets all columns of the task.
-        const double row_cost = 1 + kLoadCost / (columns * static_cast<double>(std::max<index_t>(plan.taps, 1)));
-        const Blocks blocks = best_blocks(plan.rows, row_tile, kLateRows, segment_tasks, threads, kLoadCost / row_cost);
-        const double time = blocks.time * row_cost * columns;
-        if (least > 0 && time >= least) continue;
-        best = {blocks.count, splits};
-        least = time;
+        const double row_cost = 1 + kLoadCost / (width * static_cast<double>(std::max<index_t>(plan.taps, 1)));
+        const Blocks blocks =
+            best_blocks(plan.rows, kernels.row_tile, kMostRows, columns.segment_tasks, threads, kLoadCost / row_cost);
+        const double time = blocks.time * row_cost * width;
+        if (least == 0 || time < least) {
+            best = {blocks.count, splits};
+            least = time;
+        }
+        if (wanted >= most) break;
     }
     return best;
 }
@@ -98,7 +120,7 @@ Plan make_plan(const RowProduct<T>& product, const Kernels<T>& kernels) {
     plan.taps_per_block = ceil_div(plan.taps, tap_blocks);
     plan.blocks = tap_blocks * plan.depth_blocks;
 
-    // Enough tasks for the threads to share evenly: first by smaller row blocks, then by columns.
+    // Enough tasks for the threads to share evenly.
     const double operations = 2.0 * static_cast<double>(plan.rows) * static_cast<double>(plan.reduction + kStoreCost) *
                               static_cast<double>(product.columns * product.groups);
     const int threads = worthwhile_threads(operations, plan.rows * product.groups * product.columns);
@@ -110,30 +132,30 @@ Plan make_plan(const RowProduct<T>& product, const Kernels<T>& kernels) {
     Cut cut{few_blocks, 1};
     if (!plan.packs_late) {
         const bool many = threads == 1 || plan.rows >= wanted * kRows;  // whole blocks; an odd one is waited for
-        cut = many ? Cut{round_up(ceil_div(plan.rows, kRows), threads), 1}
-                   : best_cut(plan, panels, kernels.panel_width, kernels.row_tile, threads);
+        cut = many ? Cut{round_up(ceil_div(plan.rows, kRows), threads), 1} : best_cut(product, plan, kernels, threads);
     }
     plan.rows_per_block =
         round_up(std::max<index_t>(ceil_div(plan.rows, std::max<index_t>(cut.row_blocks, 1)), 1), kernels.row_tile);
     plan.row_blocks = ceil_div(plan.rows, plan.rows_per_block);
 
-    const index_t splits = cut.splits, group_splits = ceil_div(splits, product.groups);
+    Columns columns(product.columns, product.groups, cut.splits, kernels.panel_width);
     if (plan.packs_late) {
         const index_t vectors = ceil_div(product.columns, kernels.vector_width);
         const index_t tasks = product.groups * plan.row_blocks;
-        plan.columns_per_segment = best_vectors(vectors, tasks, threads, kLateUse) * kernels.vector_width;
-    } else {
-        plan.columns_per_segment =
-            std::min(kColumns, round_up(ceil_div(product.columns, group_splits), kernels.panel_width));
+        columns.per_segment =
+            std::min(best_vectors(vectors, tasks, threads, kLateUse) * kernels.vector_width, product.columns);
+        columns.segments_per_group = ceil_div(product.columns, columns.per_segment);
+        columns.segments = columns.segment_tasks = product.groups * columns.segments_per_group;
+        columns.segments_per_task = 1;
     }
-    plan.columns_per_segment = std::min(plan.columns_per_segment, product.columns);
-    plan.segments_per_group = ceil_div(product.columns, plan.columns_per_segment);
-    plan.segments = product.groups * plan.segments_per_group;
+    plan.columns_per_segment = columns.per_segment;
+    plan.segments_per_group = columns.segments_per_group;
+    plan.segments = columns.segments;
+    plan.segments_per_task = columns.segments_per_task;
+    plan.segment_tasks = columns.segment_tasks;
     plan.padded_columns =
         plan.narrow ? plan.columns_per_segment : round_up(plan.columns_per_segment, kernels.vector_width);
     plan.padded_reduction = plan.narrow ? plan.taps * plan.depth_blocks * padded_depth(plan, kernels) : plan.reduction;
-    plan.segments_per_task = plan.packs_late ? 1 : ceil_div(plan.segments, std::min(splits, plan.segments));
-    plan.segment_tasks = ceil_div(plan.segments, plan.segments_per_task);
     plan.threads = worthwhile_threads(operations, plan.tasks());
     plan.streams = plan.blocks == 1 && !plan.narrow &&
                    may_stream(product.target, product.source.map.batch, plan.rows, product.groups * product.columns);
@@ -254,25 +276,26 @@ void pack_block(const RowProduct<T>& product, const Plan& plan, const Kernels<T>
         pack_rows(product, plan, kernels, segment, block, t, block.channel, block.channel + block.depth, panels);
 }
 
-// In tasks of some rows of a tap; of whole blocks, where columns are few.
+// In tasks of some rows of a tap, or of some taps; of whole blocks, where columns are few.
 template <class T>
 void pack_weight(const RowProduct<T>& product, const Plan& plan, const Workspace<T>& workspace,
                  const Kernels<T>& kernels) {
-    const index_t taps = plan.narrow ? 1 : plan.taps_per_block,
+    const index_t taps = std::max<index_t>(kPackedRows / plan.depth_per_block, 1);  // together
+    const index_t tap_tasks = plan.narrow ? 1 : ceil_div(plan.taps_per_block, taps),
                   pieces = plan.narrow ? 1 : ceil_div(plan.depth_per_block, kPackedRows);
-    const index_t tasks = plan.segments * plan.blocks * taps * pieces;
+    const index_t tasks = plan.segments * plan.blocks * tap_tasks * pieces;
     const double work = kPackCost * static_cast<double>(plan.segments * plan.reduction * plan.padded_columns);
     parallel_for(tasks, worthwhile_threads(work, tasks), [&](index_t task, int) {
-        const index_t piece = task % pieces, tap = task / pieces % taps, index = task / pieces / taps;
-        const index_t segment = index / plan.blocks;
+        const index_t piece = task % pieces, first_tap = task / pieces % tap_tasks * taps,
+                      index = task / pieces / tap_tasks, segment = index / plan.blocks;
         const Segment columns = segment_at(product, plan, segment);
         const Block block = block_at(product, plan, index % plan.blocks);
         T* panels = panels_of(workspace, product, plan, kernels, segment, block);
         if (plan.narrow) return pack_block(product, plan, kernels, columns, block, panels);
-        if (tap >= block.taps) return;
         const index_t first = block.channel + std::min(piece * kPackedRows, block.depth),
                       last = block.channel + std::min((piece + 1) * kPackedRows, block.depth);
-        pack_rows(product, plan, kernels, columns, block, tap, first, last, panels);
+        for (index_t tap = first_tap; tap < std::min(first_tap + taps, block.taps); ++tap)
+            pack_rows(product, plan, kernels, columns, block, tap, first, last, panels);
     });
 }
 
