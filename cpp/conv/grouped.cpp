@@ -119,12 +119,22 @@ bool supports(const ConvGeometry& g, Pass) {
 
 // From a whole vector of channels per group on, a matrix product fills it. Measured, two cores of a Zen 4 with AVX-512,
 // GFLOP/s of the three passes, direct and grouped: 3x3, 32 groups of 4: 30/35/33 and 166/143/105; of 8: 63/68/65 and
-// 113/126/100; of 8 with stride 2, where a loaded value meets fewer taps: 50/43/55 and 50/97/66.
+// 113/126/100; of 8 with stride 2, where a loaded value meets fewer taps: 50/43/55 and 50/97/66. A single vector is the
+// fewest that it fills. AVX2, time of direct over grouped: groups of 8, stride 1 0.7 to 0.9 in all passes; stride 2 0.9
+// to 1.06, 1.5 to 1.6, 0.5; float64, groups of 4, stride 1 1.2, 1.15 to 1.4, 0.8; stride 2 1.0, 1.95, 0.75.
+template <class T>
+bool fills_too_little(const ConvGeometry& g, Pass pass) {
+    constexpr index_t kShortVector = 4, kMostLanes = 8;
+    const index_t lanes = pass == Pass::kBackwardInput ? g.group_inputs() : g.group_outputs(),
+                  width = kernels<T>().vector_width;
+    if (lanes != width || lanes > kMostLanes || pass == Pass::kBackwardWeight) return lanes < width;
+    const bool strided = std::any_of(g.axes.begin(), g.axes.end(), [](const Axis& axis) { return axis.stride > 1; });
+    return width <= kShortVector || (pass == Pass::kBackwardInput && strided);
+}
+
 template <class T>
 const char* prefers(const ConvGeometry& g, Pass pass) {
-    const index_t lanes = pass == Pass::kBackwardInput ? g.group_inputs() : g.group_outputs();
-    if (g.groups > 1 && lanes < kernels<T>().vector_width &&
-        std::max(g.group_inputs(), g.group_outputs()) <= kMostChannels)
+    if (g.groups > 1 && fills_too_little<T>(g, pass) && std::max(g.group_inputs(), g.group_outputs()) <= kMostChannels)
         return "few channels per group: vectors run across the groups";
     return nullptr;
 }
