@@ -183,6 +183,7 @@ CONV_2D = [
     ConvCase("2d_depthwise_for_threads", (2, 23, 21, 40), (5, 5), 40, padding=2, groups=40),
     ConvCase("2d_stride_2_dilation_3_for_threads", (2, 33, 31, 12), (3, 3), 20, stride=2, padding=3, dilation=3),
     ConvCase("2d_enough_for_threads", (2, 24, 23, 24), (3, 3), 40, padding=1),
+    ConvCase("2d_one_output_for_threads", (1, 5, 5, 96), (5, 5), 290),
 ]
 
 CONV_3D = [
