@@ -76,6 +76,15 @@ void for_each_run(const Blocks& blocks, const Signal<T>& signal, index_t first, 
     }
 }
 
+// Vectors of lanes, neighbours or, across, those of neighbouring rows.
+struct Strip {
+    bool across;
+    index_t step;  // between the first lanes of two vectors
+    index_t first, vectors;
+};
+
+constexpr index_t kStripVectors = 16, kStripsPerWorker = 4;
+
 }  // namespace
 
 index_t WeightLanes::position(index_t tap, index_t lane) const {
@@ -86,11 +95,13 @@ index_t WeightLanes::position(index_t tap, index_t lane) const {
 }
 
 template <class T>
-Fourier<T>::Fourier(Arena& arena, index_t length, index_t lanes)
+Fourier<T>::Fourier(Arena& arena, index_t length, index_t lanes, index_t weight_taps)
     : length_(length),
       workers_(static_cast<int>(std::min<index_t>(num_threads(), ceil_div(lanes, kernels<T>().vector_width)))),
       roots_(arena.take<T>(2 * length)),
-      work_(arena.take<T>(workers_ * 4 * length * kernels<T>().vector_width)) {}
+      work_(arena.take<T>(workers_ * 4 * length * kernels<T>().vector_width)),
+      strip_size_(weight_taps * kStripVectors * 2 * kernels<T>().vector_width),
+      strips_(arena.take<T>(workers_ * strip_size_)) {}
 
 template <class T>
 index_t Fourier<T>::imaginary(index_t lanes) {
@@ -124,15 +135,14 @@ ComplexRows<T> Fourier<T>::rows(T* work) const {
 
 template <class T>
 template <class Body>
-void Fourier<T>::for_each_vector(index_t vectors, const Body& body) const {
+void Fourier<T>::for_each_vector(index_t tasks, index_t vectors, const Body& body) const {
     const index_t width = kernels<T>().vector_width, buffer = 2 * length_ * width;
-    const double work = operations_of(length_) * static_cast<double>(vectors * width);
-    parallel_for(vectors, std::min(worthwhile_threads(work, vectors), workers_), [&](index_t vector, int worker) {
+    const double work = operations_of(length_) * static_cast<double>(tasks * vectors * width);
+    parallel_for(tasks, std::min(worthwhile_threads(work, tasks), workers_), [&](index_t task, int worker) {
         T* first = work_ + 2 * worker * buffer;
         T* second = first + buffer;
-        // Where transforms may start (FourierBlock::work), and end.
-        T* start = passes_of(length_) % 2 == 0 ? second : first;
-        body(vector, first, start, second);
+        body(task,
+             Scratch{first, passes_of(length_) % 2 == 0 ? second : first, second, strips_ + worker * strip_size_});
     });
 }
 
@@ -159,8 +169,8 @@ template <class T>
 void Fourier<T>::transform(const Blocks& blocks, const Signal<const T>& signal, T* spectra) const {
     const index_t width = kernels<T>().vector_width, lanes = signal.lanes.count();
     const T zeros[kMostVectorLanes] = {};
-    for_each_vector(ceil_div(lanes, width), [&](index_t vector, T* work, T* start, T*) {
-        const ComplexRows<T> source = rows(start);
+    for_each_vector(ceil_div(lanes, width), 1, [&](index_t vector, const Scratch& scratch) {
+        const ComplexRows<T> source = rows(scratch.start);
         for (index_t time = 0; time < length_; time += kTimesTogether) {
             const index_t end = std::min(time + kTimesTogether, length_);
             if (lanes < (vector + 1) * width)
@@ -176,7 +186,7 @@ void Fourier<T>::transform(const Blocks& blocks, const Signal<const T>& signal, 
                 copy(zeros, 0, last, end);
             });
         }
-        transform_vector(reading(source), {spectra + vector * width, pitch(lanes), imaginary(lanes)}, work);
+        transform_vector(reading(source), {spectra + vector * width, pitch(lanes), imaginary(lanes)}, scratch.work);
     });
 }
 
@@ -184,10 +194,10 @@ template <class T>
 void Fourier<T>::restore(const Blocks& blocks, const T* spectra, const Signal<T>& signal, const T* bias,
                          bool relu) const {
     const index_t width = kernels<T>().vector_width, lanes = signal.lanes.count();
-    for_each_vector(ceil_div(lanes, width), [&](index_t vector, T* work, T*, T* result) {
+    for_each_vector(ceil_div(lanes, width), 1, [&](index_t vector, const Scratch& scratch) {
         const ComplexRows<const T> source{spectra + vector * width, pitch(lanes), imaginary(lanes)};
-        const ComplexRows<T> target = rows(result);
-        transform_vector(exchanged(source), exchanged(target), work);
+        const ComplexRows<T> target = rows(scratch.result);
+        transform_vector(exchanged(source), exchanged(target), scratch.work);
         for (index_t time = 0; time < length_; time += kTimesTogether)
             for_each_run(blocks, signal, vector * width, width, [&](const LaneRun<T>& run, index_t part) {
                 const index_t end = std::min(time + kTimesTogether, run.last);
@@ -199,41 +209,101 @@ void Fourier<T>::restore(const Blocks& blocks, const T* spectra, const Signal<T>
     });
 }
 
+// The weights of some vectors of lanes, tap after tap of each of them.
+template <class T>
+void collect(const WeightLanes& lanes, const T* weight, const Strip& strip, T* target) {
+    const index_t size = 2 * kernels<T>().vector_width, outputs = lanes.groups * lanes.group_outputs;
+    for (index_t tap = 0; tap < lanes.taps; ++tap, target += size) {
+        if (strip.across) {
+            kernels<T>().copy_block({weight + lanes.position(tap, strip.first), outputs, 1, size, strip.vectors, target,
+                                     lanes.taps * size, false});
+            continue;
+        }
+        for (index_t v = 0; v < strip.vectors; ++v) {
+            const index_t first = strip.first + v * size, count = std::min(lanes.count() - first, size);
+            T* to = target + v * lanes.taps * size;
+            if (lanes.transposed) {
+                for (index_t i = 0; i < count; ++i) to[i] = weight[lanes.position(tap, first + i)];
+            } else {
+                std::copy_n(weight + lanes.position(tap, first), count, to);
+            }
+            std::fill(to + count, to + size, T(0));
+        }
+    }
+}
+
+// And back.
+template <class T>
+void distribute(const WeightLanes& lanes, const T* source, const Strip& strip, T* weight) {
+    const index_t size = 2 * kernels<T>().vector_width, outputs = lanes.groups * lanes.group_outputs;
+    for (index_t tap = 0; tap < lanes.taps; ++tap, source += size) {
+        if (strip.across) {
+            kernels<T>().copy_block({source, lanes.taps * size, 1, strip.vectors, size,
+                                     weight + lanes.position(tap, strip.first), outputs, false});
+            continue;
+        }
+        for (index_t v = 0; v < strip.vectors; ++v) {
+            const index_t first = strip.first + v * size, count = std::min(lanes.count() - first, size);
+            const T* from = source + v * lanes.taps * size;
+            if (lanes.transposed) {
+                for (index_t i = 0; i < count; ++i) weight[lanes.position(tap, first + i)] = from[i];
+            } else {
+                std::copy_n(from, count, weight + lanes.position(tap, first));
+            }
+        }
+    }
+}
+
+// Taps lie far apart, often a power of two, and transposed, lanes do as well. So the lanes of some cache lines are
+// transformed one after the other, and their weights collected before, or distributed after.
+template <class T>
+template <class Body>
+void Fourier<T>::for_each_weight_strip(const WeightLanes& lanes, const Body& body) const {
+    const index_t size = 2 * kernels<T>().vector_width, vectors = ceil_div(lanes.count(), size);
+    const bool across = lanes.transposed && lanes.group_inputs % size == 0;
+    const index_t most = std::clamp<index_t>(vectors / (kStripsPerWorker * workers_), 1, kStripVectors);
+    const index_t per_row = lanes.columns() / size, step = across ? lanes.columns() : size;
+    const index_t strips = across ? ceil_div(lanes.rows(), most) * per_row : ceil_div(vectors, most);
+    for_each_vector(strips, most, [&](index_t index, const Scratch& scratch) {
+        Strip strip{across, step, index * most * size, most};
+        if (across) strip.first = index / per_row * most * step + index % per_row * size;
+        strip.vectors = std::min(most, ceil_div(lanes.count() - strip.first, step));
+        body(strip, scratch);
+    });
+}
+
 template <class T>
 void Fourier<T>::transform(const WeightLanes& lanes, const T* weight, T* spectra) const {
-    const index_t width = kernels<T>().vector_width;
+    const index_t size = 2 * kernels<T>().vector_width, taps_size = lanes.taps * size;
     const T scale = T(0.5) / static_cast<T>(length_);  // a power of two, and so exact
-    for_each_vector(ceil_div(lanes.count(), 2 * width), [&](index_t pair, T* work, T* start, T* result) {
-        T* target = start;
-        index_t positions[2 * kMostVectorLanes];
-        const index_t first = 2 * pair * width, count = std::min(lanes.count() - first, 2 * width);
-        for (index_t i = 0; i < count; ++i) positions[i] = lanes.position(0, first + i);
-        const index_t step = lanes.position(1, 0) - lanes.position(0, 0);
-        for (index_t tap = 0; tap < lanes.taps; ++tap) {
-            for (index_t i = 0; i < count; ++i) *target++ = weight[tap * step + positions[i]] * scale;
-            for (index_t i = count; i < 2 * width; ++i) *target++ = 0;
+    for_each_weight_strip(lanes, [&](const Strip& strip, const Scratch& scratch) {
+        collect(lanes, weight, strip, scratch.strip);
+        for (index_t v = 0; v < strip.vectors; ++v) {
+            const T* taps = scratch.strip + v * taps_size;
+            for (index_t i = 0; i < taps_size; ++i) scratch.start[i] = taps[i] * scale;
+            std::fill(scratch.start + taps_size, scratch.start + length_ * size, T(0));
+            transform_vector(reading(rows(scratch.start)), rows(scratch.result), scratch.work);
+            kernels<T>().split_spectra(
+                length_, reading(rows(scratch.result)),
+                {spectra + strip.first + v * strip.step, pitch(lanes.count()), imaginary(lanes.count())});
         }
-        std::fill(target, start + 2 * length_ * width, T(0));
-        transform_vector(reading(rows(start)), rows(result), work);
-        kernels<T>().split_spectra(length_, reading(rows(result)),
-                                   {spectra + first, pitch(lanes.count()), imaginary(lanes.count())});
     });
 }
 
 template <class T>
 void Fourier<T>::restore(const WeightLanes& lanes, const T* spectra, T* weight) const {
-    const index_t width = kernels<T>().vector_width;
+    const index_t taps_size = lanes.taps * 2 * kernels<T>().vector_width;
     const T scale = T(0.5) / static_cast<T>(length_);
-    for_each_vector(ceil_div(lanes.count(), 2 * width), [&](index_t pair, T* work, T* start, T* result) {
-        index_t positions[2 * kMostVectorLanes];
-        const index_t first = 2 * pair * width, count = std::min(lanes.count() - first, 2 * width);
-        for (index_t i = 0; i < count; ++i) positions[i] = lanes.position(0, first + i);
-        const index_t step = lanes.position(1, 0) - lanes.position(0, 0);
-        kernels<T>().join_spectra(length_, {spectra + first, pitch(lanes.count()), imaginary(lanes.count())},
-                                  rows(start));
-        transform_vector(exchanged(reading(rows(start))), exchanged(rows(result)), work);
-        for (index_t tap = 0; tap < lanes.taps; ++tap, result += 2 * width)
-            for (index_t i = 0; i < count; ++i) weight[tap * step + positions[i]] = result[i] * scale;
+    for_each_weight_strip(lanes, [&](const Strip& strip, const Scratch& scratch) {
+        for (index_t v = 0; v < strip.vectors; ++v) {
+            kernels<T>().join_spectra(
+                length_, {spectra + strip.first + v * strip.step, pitch(lanes.count()), imaginary(lanes.count())},
+                rows(scratch.start));
+            transform_vector(exchanged(reading(rows(scratch.start))), exchanged(rows(scratch.result)), scratch.work);
+            T* taps = scratch.strip + v * taps_size;
+            for (index_t i = 0; i < taps_size; ++i) taps[i] = scratch.result[i] * scale;
+        }
+        distribute(lanes, scratch.strip, strip, weight);
     });
 }
 

@@ -62,8 +62,8 @@ struct WeightLanes {
 template <class T>
 class Fourier {
   public:
-    // For arrays of at most so many lanes.
-    Fourier(Arena& arena, index_t length, index_t lanes);
+    // For arrays of at most so many lanes, and weights of so many taps.
+    Fourier(Arena& arena, index_t length, index_t lanes, index_t weight_taps);
 
     // Spectra of `lanes` lanes: values at each frequency, and from its real to its imaginary parts.
     static index_t pitch(index_t lanes) { return 2 * imaginary(lanes); }
@@ -80,8 +80,17 @@ class Fourier {
     void restore(const WeightLanes& lanes, const T* spectra, T* weight) const;
 
   private:
+    // Of a worker: where transforms find room (FourierBlock::work), may start, and end; and the taps of a strip of
+    // lanes.
+    struct Scratch {
+        T *work, *start, *result, *strip;
+    };
+
+    // In tasks of some vectors of lanes.
     template <class Body>
-    void for_each_vector(index_t vectors, const Body& body) const;
+    void for_each_vector(index_t tasks, index_t vectors, const Body& body) const;
+    template <class Body>
+    void for_each_weight_strip(const WeightLanes& lanes, const Body& body) const;
     ComplexRows<T> rows(T* work) const;
     void transform_vector(ComplexRows<const T> source, ComplexRows<T> target, T* work) const;
 
@@ -89,6 +98,8 @@ class Fourier {
     int workers_;
     T* roots_;
     T* work_;  // two buffers for each worker
+    index_t strip_size_;
+    T* strips_;
 };
 
 }  // namespace fastconv
