@@ -74,6 +74,11 @@ def test_auto_runs_along_the_width_where_channels_are_few(input, weight, groups)
     assert {one.algorithm for one in plan} == {"planar"} and "few channels" in plan.forward.reason
 
 
+def test_auto_runs_along_the_width_where_many_channels_become_few():
+    plan = fc.explain(np.zeros((1, 14, 14, 6), np.float32), np.zeros((5, 5, 6, 16), np.float32))
+    assert plan.backward_input.algorithm == "planar"
+
+
 def test_auto_runs_across_the_channels_where_they_are_many():
     plan = fc.explain(np.zeros((1, 32, 32, 64), np.float32), np.zeros((3, 3, 64, 32), np.float32))
     assert "planar" not in {one.algorithm for one in plan}

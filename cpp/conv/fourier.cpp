@@ -90,6 +90,7 @@ template <class T>
 struct Problem {
     const ConvGeometry& g;
     Pass pass;
+    int threads = num_threads();  // asked for once: the workspace depends on it
     index_t width = kernels<T>().vector_width;
     Blocks blocks = blocks_of(g, pass, best_length(g, pass));
     bool backward = pass == Pass::kBackwardInput;
@@ -106,7 +107,7 @@ struct Problem {
         const index_t bytes = std::clamp(weight_bytes, kFewestBatchBytes, kMostBatchBytes);
         const index_t pairs = std::max<index_t>(blocks.pairs(), 1);
         const index_t few = std::clamp<index_t>(bytes / (2 * value * blocks.length * channels), 1, pairs);
-        batch = std::min(num_threads() * few, pairs);  // what is summed in which order doesn't depend on it
+        batch = std::min(threads * few, pairs);  // what is summed in which order doesn't depend on it
         if (batch < pairs && batch > width) batch = batch / width * width;
         if (pass == Pass::kBackwardWeight) {
             weight.transposed = use_of(g.group_inputs(), width) > use_of(g.group_outputs(), width);
@@ -128,7 +129,8 @@ struct Problem {
             return arena.take<T>(rows * Fourier<T>::pitch(lanes) + width);  // a vector is read past the last lane
         };
         const index_t most_lanes = std::max(batch * std::max(source_channels, target_channels), weight.count());
-        Workspace<T> workspace{Fourier<T>(arena, blocks.length, most_lanes, blocks.taps), nullptr, nullptr, nullptr};
+        Workspace<T> workspace{Fourier<T>(arena, blocks.length, most_lanes, weight, threads), nullptr, nullptr,
+                               nullptr};
         workspace.source = take(blocks.length, batch * source_channels);
         workspace.target = take(blocks.length, batch * target_channels);
         workspace.weight = take(frequencies(), weight.count());

@@ -1,7 +1,7 @@
-// Few channels on both sides: filters of images, and the first layers of small networks. Vectors run along the width,
-// as in image processing, and not across the channels. Every channel of some lines is laid out as a plane of its own,
-// with its padding; a tap is a plane that starts so many pixels further on, and a term of the sums is a tap of one
-// plane:
+// Few channels, of the target above all: filters of images, and the first layers of small networks. Vectors run along
+// the width, as in image processing, and not across the channels. Every channel of some lines is laid out as a plane of
+// its own, with its padding; a tap is a plane that starts so many pixels further on, and a term of the sums is a tap of
+// one plane:
 //
 //   forward          plane k of output = sum over terms of (plane c of input at the tap) * weight[tap, c, k]
 //   backward_input   the same with the maps read backwards, a phase of the stride after the other
@@ -260,13 +260,22 @@ bool supports(const ConvGeometry& g, Pass) {
 // two groups 4 -> 4 6.3 / 6.3 / 8.8. At a stride a value of the source meets less: 2x2 at stride 2, 8 -> 8, 0.7 / 0.4 /
 // 0.6.
 // Direct products add the lanes of every sum; that pays where many channels are summed. Windows of several lines have
-// many short runs of them. Direct's time over this one's on a Zen 3, 3x3 and 5x5, 14 to 64 pixels wide, with AVX2:
-// 16 -> 6 1.3 to 2.1, 24 -> 4 1.1 to 1.4, 12 -> 3 1.1 to 2.1, 16 -> 3 0.8 to 1.9; float64, 24 -> 4 1.1 to 1.5, 8 -> 3
-// 1.0 to 1.5, 12 -> 3 0.8 to 1.6; with SSE2, 24 -> 4 1.1 to 1.4. 1-D and 1x1, 16 -> 4 0.7 to 1.8.
-index_t most_sources(const ConvGeometry& g, index_t lanes, index_t targets) {
-    const bool several_lines = g.axes[0].kernel * g.axes[1].kernel > 1;
-    if (several_lines && (lanes == 4 || lanes == 8)) return targets > 3 ? 24 : lanes + 4;
-    return std::max<index_t>(6, lanes);
+// many short runs of them. Direct's time over this one's on a Zen 3, 3x3 and 5x5, 6 to 256 pixels wide, dilation 1 to
+// 4, also 3x3x3 and 3x1, with AVX2: 12 -> 3 1.0 to 2.5, 16 -> 4 1.0 to 1.9, 16 -> 6 1.3 to 2.1, 24 -> 4 0.9 to 1.5, 16
+// -> 3 0.8 to 1.9; float64, 24 -> 4 1.1 to 1.5, 8 -> 3 1.0 to 1.5, 12 -> 3 0.8 to 1.6; with SSE2, 24 -> 4 1.1 to 1.4.
+// Four pixels wide 0.7 to 1.1; 4096 wide, where the lines of a window are more than 64 thousand values, 16 -> 4 0.6;
+// dilation 12, 53 thousand, 24 -> 4 0.7. 1-D and 1x1, 16 -> 4, 0.7 to 1.8. Vectors of 64 bytes weren't measured.
+template <class T>
+index_t most_sources(const ConvGeometry& g, index_t targets, index_t width) {
+    constexpr index_t kMost = 24, kFewTargets = 3, kNarrow = 6, kMostLaidOut = 50'000, kMostBytes = 32;
+    const index_t lanes = kernels<T>().vector_width, usual = std::max<index_t>(6, lanes);
+    const Axis &height = g.axes[1], &along = g.axes[2];
+    if (g.axes[0].kernel * height.kernel == 1 || lanes * static_cast<index_t>(sizeof(T)) > kMostBytes || lanes < 4)
+        return usual;
+    if (targets <= kFewTargets || width < kNarrow) return lanes + 4;
+    const index_t lines = g.axes[0].kernel * ((height.kernel - 1) * height.dilation + 1);
+    const index_t laid_out = lines * (width + (along.kernel - 1) * along.dilation);  // of a channel
+    return std::clamp(kMostLaidOut / laid_out, lanes + 4, kMost);
 }
 
 template <class T>
@@ -280,7 +289,8 @@ const char* prefers(const ConvGeometry& g, Pass pass) {
     if (targets > few || 5 * (backward ? width.input : width.output) < 2 * lanes) return nullptr;
     if (g.groups > 1 && (width.stride > 1 || g.groups * targets >= lanes)) return nullptr;
     if (width.stride > 1 && (sources > 1 || backward) && (width.stride > 2 || width.kernel < 3)) return nullptr;
-    if (pass != Pass::kBackwardWeight) return sources <= most_sources(g, lanes, targets) ? reason : nullptr;
+    if (pass != Pass::kBackwardWeight)
+        return sources <= most_sources<T>(g, targets, backward ? width.output : width.input) ? reason : nullptr;
     // 8 -> 4 1x1 0.6, 8 -> 8 at stride 2 0.8, float64 8 -> 6 0.7.
     if (sources > 3 && g.taps() == 1) return nullptr;
     return sources <= (width.stride > 1 ? 4 : lanes >= 16 ? 8 : 6) ? reason : nullptr;

@@ -83,24 +83,108 @@ struct Strip {
     index_t first, vectors;
 };
 
-constexpr index_t kStripVectors = 16, kStripsPerWorker = 4;
+// A power of two, so that strips across don't share cache lines where rows are aligned to them.
+index_t vectors_of_strip(index_t lanes, index_t vector_width, int workers) {
+    constexpr index_t kMost = 16, kStripsPerWorker = 4;
+    index_t vectors = 1;
+    while (vectors < kMost && 2 * vectors * kStripsPerWorker * workers * 2 * vector_width <= lanes) vectors *= 2;
+    return vectors;
+}
+
+// Calls visit(weight's position at the first tap, lane, how many) for the lanes of a strip across, which lie together
+// in a group's rows.
+template <class Visit>
+void for_each_group(const WeightLanes& lanes, const Strip& strip, index_t size, const Visit& visit) {
+    for (index_t lane = 0, count; lane < size; lane += count) {
+        const index_t first = strip.first + lane;
+        count = std::min(size - lane, lanes.group_inputs - first % lanes.columns() % lanes.group_inputs);
+        visit(lanes.position(0, first), lane, count);
+    }
+}
+
+// Where the lanes of a vector lie at the first tap.
+struct Positions {
+    index_t at[2 * kMostVectorLanes], count;
+
+    Positions(const WeightLanes& lanes, index_t first, index_t size) : count(std::min(lanes.count() - first, size)) {
+        for (index_t i = 0; i < count; ++i) at[i] = lanes.position(0, first + i);
+    }
+};
+
+// The weights of some vectors of lanes, tap after tap of each of them.
+template <class T>
+void collect(const WeightLanes& lanes, const T* weight, const Strip& strip, T* target) {
+    const index_t size = 2 * kernels<T>().vector_width, pitch = lanes.taps * size, step = lanes.tap_step();
+    if (strip.across) {
+        for_each_group(lanes, strip, size, [&](index_t position, index_t lane, index_t count) {
+            for (index_t tap = 0; tap < lanes.taps; ++tap)
+                kernels<T>().copy_block({weight + position + tap * step, lanes.outputs(), 1, count, strip.vectors,
+                                         target + tap * size + lane, pitch, false});
+        });
+    } else if (lanes.transposed) {
+        for (index_t v = 0; v < strip.vectors; ++v, target += pitch) {
+            const Positions positions(lanes, strip.first + v * size, size);
+            for (index_t tap = 0; tap < lanes.taps; ++tap) {
+                for (index_t i = 0; i < positions.count; ++i)
+                    target[tap * size + i] = weight[tap * step + positions.at[i]];
+                std::fill(target + tap * size + positions.count, target + (tap + 1) * size, T(0));
+            }
+        }
+    } else {
+        const T* from = weight + lanes.position(0, strip.first);
+        for (index_t tap = 0; tap < lanes.taps; ++tap)
+            for (index_t v = 0; v < strip.vectors; ++v) {
+                const index_t count = std::min(lanes.count() - strip.first - v * size, size);
+                T* to = target + v * pitch + tap * size;
+                std::copy_n(from + tap * step + v * size, count, to);
+                std::fill(to + count, to + size, T(0));
+            }
+    }
+}
+
+// And back.
+template <class T>
+void distribute(const WeightLanes& lanes, const T* source, const Strip& strip, T* weight) {
+    const index_t size = 2 * kernels<T>().vector_width, pitch = lanes.taps * size, step = lanes.tap_step();
+    if (strip.across) {
+        for_each_group(lanes, strip, size, [&](index_t position, index_t lane, index_t count) {
+            for (index_t tap = 0; tap < lanes.taps; ++tap)
+                kernels<T>().copy_block({source + tap * size + lane, pitch, 1, strip.vectors, count,
+                                         weight + position + tap * step, lanes.outputs(), false});
+        });
+    } else if (lanes.transposed) {
+        for (index_t v = 0; v < strip.vectors; ++v, source += pitch) {
+            const Positions positions(lanes, strip.first + v * size, size);
+            for (index_t tap = 0; tap < lanes.taps; ++tap)
+                for (index_t i = 0; i < positions.count; ++i)
+                    weight[tap * step + positions.at[i]] = source[tap * size + i];
+        }
+    } else {
+        T* to = weight + lanes.position(0, strip.first);
+        for (index_t tap = 0; tap < lanes.taps; ++tap)
+            for (index_t v = 0; v < strip.vectors; ++v)
+                std::copy_n(source + v * pitch + tap * size, std::min(lanes.count() - strip.first - v * size, size),
+                            to + tap * step + v * size);
+    }
+}
 
 }  // namespace
 
 index_t WeightLanes::position(index_t tap, index_t lane) const {
-    const index_t row = lane / columns(), column = lane % columns(), outputs = groups * group_outputs;
-    const index_t at = (flipped ? taps - 1 - tap : tap) * group_inputs * outputs;
-    if (!transposed) return at + row * outputs + column;
-    return at + column % group_inputs * outputs + column / group_inputs * group_outputs + row;
+    const index_t row = lane / columns(), column = lane % columns();
+    const index_t at = (flipped ? taps - 1 - tap : tap) * group_inputs * outputs();
+    if (!transposed) return at + row * outputs() + column;
+    return at + column % group_inputs * outputs() + column / group_inputs * group_outputs + row;
 }
 
 template <class T>
-Fourier<T>::Fourier(Arena& arena, index_t length, index_t lanes, index_t weight_taps)
+Fourier<T>::Fourier(Arena& arena, index_t length, index_t lanes, const WeightLanes& weight, int threads)
     : length_(length),
-      workers_(static_cast<int>(std::min<index_t>(num_threads(), ceil_div(lanes, kernels<T>().vector_width)))),
+      workers_(static_cast<int>(std::min<index_t>(threads, ceil_div(lanes, kernels<T>().vector_width)))),
       roots_(arena.take<T>(2 * length)),
       work_(arena.take<T>(workers_ * 4 * length * kernels<T>().vector_width)),
-      strip_size_(weight_taps * kStripVectors * 2 * kernels<T>().vector_width),
+      strip_size_(vectors_of_strip(weight.count(), kernels<T>().vector_width, workers_) * weight.taps * 2 *
+                  kernels<T>().vector_width),
       strips_(arena.take<T>(workers_ * strip_size_)) {}
 
 template <class T>
@@ -135,7 +219,7 @@ ComplexRows<T> Fourier<T>::rows(T* work) const {
 
 template <class T>
 template <class Body>
-void Fourier<T>::for_each_vector(index_t tasks, index_t vectors, const Body& body) const {
+void Fourier<T>::for_each_task(index_t tasks, index_t vectors, const Body& body) const {
     const index_t width = kernels<T>().vector_width, buffer = 2 * length_ * width;
     const double work = operations_of(length_) * static_cast<double>(tasks * vectors * width);
     parallel_for(tasks, std::min(worthwhile_threads(work, tasks), workers_), [&](index_t task, int worker) {
@@ -169,7 +253,7 @@ template <class T>
 void Fourier<T>::transform(const Blocks& blocks, const Signal<const T>& signal, T* spectra) const {
     const index_t width = kernels<T>().vector_width, lanes = signal.lanes.count();
     const T zeros[kMostVectorLanes] = {};
-    for_each_vector(ceil_div(lanes, width), 1, [&](index_t vector, const Scratch& scratch) {
+    for_each_task(ceil_div(lanes, width), 1, [&](index_t vector, const Scratch& scratch) {
         const ComplexRows<T> source = rows(scratch.start);
         for (index_t time = 0; time < length_; time += kTimesTogether) {
             const index_t end = std::min(time + kTimesTogether, length_);
@@ -194,7 +278,7 @@ template <class T>
 void Fourier<T>::restore(const Blocks& blocks, const T* spectra, const Signal<T>& signal, const T* bias,
                          bool relu) const {
     const index_t width = kernels<T>().vector_width, lanes = signal.lanes.count();
-    for_each_vector(ceil_div(lanes, width), 1, [&](index_t vector, const Scratch& scratch) {
+    for_each_task(ceil_div(lanes, width), 1, [&](index_t vector, const Scratch& scratch) {
         const ComplexRows<const T> source{spectra + vector * width, pitch(lanes), imaginary(lanes)};
         const ComplexRows<T> target = rows(scratch.result);
         transform_vector(exchanged(source), exchanged(target), scratch.work);
@@ -209,62 +293,17 @@ void Fourier<T>::restore(const Blocks& blocks, const T* spectra, const Signal<T>
     });
 }
 
-// The weights of some vectors of lanes, tap after tap of each of them.
-template <class T>
-void collect(const WeightLanes& lanes, const T* weight, const Strip& strip, T* target) {
-    const index_t size = 2 * kernels<T>().vector_width, outputs = lanes.groups * lanes.group_outputs;
-    for (index_t tap = 0; tap < lanes.taps; ++tap, target += size) {
-        if (strip.across) {
-            kernels<T>().copy_block({weight + lanes.position(tap, strip.first), outputs, 1, size, strip.vectors, target,
-                                     lanes.taps * size, false});
-            continue;
-        }
-        for (index_t v = 0; v < strip.vectors; ++v) {
-            const index_t first = strip.first + v * size, count = std::min(lanes.count() - first, size);
-            T* to = target + v * lanes.taps * size;
-            if (lanes.transposed) {
-                for (index_t i = 0; i < count; ++i) to[i] = weight[lanes.position(tap, first + i)];
-            } else {
-                std::copy_n(weight + lanes.position(tap, first), count, to);
-            }
-            std::fill(to + count, to + size, T(0));
-        }
-    }
-}
-
-// And back.
-template <class T>
-void distribute(const WeightLanes& lanes, const T* source, const Strip& strip, T* weight) {
-    const index_t size = 2 * kernels<T>().vector_width, outputs = lanes.groups * lanes.group_outputs;
-    for (index_t tap = 0; tap < lanes.taps; ++tap, source += size) {
-        if (strip.across) {
-            kernels<T>().copy_block({source, lanes.taps * size, 1, strip.vectors, size,
-                                     weight + lanes.position(tap, strip.first), outputs, false});
-            continue;
-        }
-        for (index_t v = 0; v < strip.vectors; ++v) {
-            const index_t first = strip.first + v * size, count = std::min(lanes.count() - first, size);
-            const T* from = source + v * lanes.taps * size;
-            if (lanes.transposed) {
-                for (index_t i = 0; i < count; ++i) weight[lanes.position(tap, first + i)] = from[i];
-            } else {
-                std::copy_n(from, count, weight + lanes.position(tap, first));
-            }
-        }
-    }
-}
-
 // Taps lie far apart, often a power of two, and transposed, lanes do as well. So the lanes of some cache lines are
 // transformed one after the other, and their weights collected before, or distributed after.
 template <class T>
 template <class Body>
 void Fourier<T>::for_each_weight_strip(const WeightLanes& lanes, const Body& body) const {
     const index_t size = 2 * kernels<T>().vector_width, vectors = ceil_div(lanes.count(), size);
-    const bool across = lanes.transposed && lanes.group_inputs % size == 0;
-    const index_t most = std::clamp<index_t>(vectors / (kStripsPerWorker * workers_), 1, kStripVectors);
+    const index_t most = strip_size_ / (lanes.taps * size);
+    const bool across = lanes.transposed && lanes.columns() % size == 0;
     const index_t per_row = lanes.columns() / size, step = across ? lanes.columns() : size;
     const index_t strips = across ? ceil_div(lanes.rows(), most) * per_row : ceil_div(vectors, most);
-    for_each_vector(strips, most, [&](index_t index, const Scratch& scratch) {
+    for_each_task(strips, most, [&](index_t index, const Scratch& scratch) {
         Strip strip{across, step, index * most * size, most};
         if (across) strip.first = index / per_row * most * step + index % per_row * size;
         strip.vectors = std::min(most, ceil_div(lanes.count() - strip.first, step));

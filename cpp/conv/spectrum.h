@@ -56,14 +56,16 @@ struct WeightLanes {
     index_t rows() const { return transposed ? group_outputs : group_inputs; }
     index_t columns() const { return groups * (transposed ? group_inputs : group_outputs); }
     index_t count() const { return rows() * columns(); }
+    index_t outputs() const { return groups * group_outputs; }
+    index_t tap_step() const { return (flipped ? -1 : 1) * group_inputs * outputs(); }
     index_t position(index_t tap, index_t lane) const;
 };
 
 template <class T>
 class Fourier {
   public:
-    // For arrays of at most so many lanes, and weights of so many taps.
-    Fourier(Arena& arena, index_t length, index_t lanes, index_t weight_taps);
+    // For arrays of at most so many lanes, on at most so many threads.
+    Fourier(Arena& arena, index_t length, index_t lanes, const WeightLanes& weight, int threads);
 
     // Spectra of `lanes` lanes: values at each frequency, and from its real to its imaginary parts.
     static index_t pitch(index_t lanes) { return 2 * imaginary(lanes); }
@@ -88,7 +90,7 @@ class Fourier {
 
     // In tasks of some vectors of lanes.
     template <class Body>
-    void for_each_vector(index_t tasks, index_t vectors, const Body& body) const;
+    void for_each_task(index_t tasks, index_t vectors, const Body& body) const;
     template <class Body>
     void for_each_weight_strip(const WeightLanes& lanes, const Body& body) const;
     ComplexRows<T> rows(T* work) const;
