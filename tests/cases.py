@@ -97,6 +97,7 @@ CONV_1D = [
     ConvCase("1d_257_taps", (2, 700, 3), (257,), 5, padding=128),
     ConvCase("1d_257_taps_16_channels", (2, 400, 16), (257,), 16, padding=((3, 200),)),
     ConvCase("1d_40_taps_groups_of_32_to_23", (2, 90, 64), (40,), 46, padding=11, groups=2),
+    ConvCase("1d_40_taps_8_groups_of_12_to_10", (1, 70, 96), (40,), 80, padding=20, groups=8),
     ConvCase("1d_40_taps_35_to_61", (1, 80, 35), (40,), 61, padding=((7, 30),)),
     ConvCase("1d_1000_taps", (1, 1301, 1), (1000,), 1),
     ConvCase("1d_100_taps_many_blocks", (1, 9001, 1), (100,), 1, padding="same"),

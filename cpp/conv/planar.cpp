@@ -252,18 +252,11 @@ bool supports(const ConvGeometry& g, Pass) {
     return values <= kMostValues;
 }
 
-// Measured, two cores of a Zen 4, time of direct over time of this (the three passes, 3x3 unless said). AVX-512: 1 -> 6
-// 5x5 2.4 / 2.6 / 2.3, 1 -> 1 5x5 9 / 9 / 11, 3 -> 3 3.5 / 3.5 / 2.9, 8 -> 8 1.9 / 1.9 / 1.6, 16 -> 4 1.4 / 1.1 / 1.0,
-// 1 -> 10 1.8 / 1.7 / 1.3, 1 -> 16 1.1 / 1.2 / 0.6, 64 -> 3 0.5 / 0.7 / 0.5. AVX2: 1 -> 6 1.7 / 1.6 / 1.9, 4 -> 4 2.5 /
-// 2.4 / 2.2, 8 -> 8 1.3 / 1.3 / 0.9. Without: 1 -> 6 1.5 / 3 / 2.3, 6 -> 6 1.3 / 1.3 / 2.0, 8 -> 8 1.0 / 0.9 / 0.7.
-// Groups, where all channels together don't fill a vector: depthwise 5x5, 3 channels 2.7 / 2.6 / 4.4 times `grouped`;
-// two groups 4 -> 4 6.3 / 6.3 / 8.8. At a stride a value of the source meets less: 2x2 at stride 2, 8 -> 8, 0.7 / 0.4 /
-// 0.6.
 // Direct products add the lanes of every sum; that pays where many channels are summed. Windows of several lines have
 // many short runs of them. Direct's time over this one's on a Zen 3, 3x3 and 5x5, 6 to 256 pixels wide, dilation 1 to
 // 4, also 3x3x3 and 3x1, with AVX2: 12 -> 3 1.0 to 2.5, 16 -> 4 1.0 to 1.9, 16 -> 6 1.3 to 2.1, 24 -> 4 0.9 to 1.5, 16
 // -> 3 0.8 to 1.9; float64, 24 -> 4 1.1 to 1.5, 8 -> 3 1.0 to 1.5, 12 -> 3 0.8 to 1.6; with SSE2, 24 -> 4 1.1 to 1.4.
-// Four pixels wide 0.7 to 1.1; 4096 wide, where the lines of a window are more than 64 thousand values, 16 -> 4 0.6;
+// Four pixels wide 0.7 to 1.1; 4096 wide, where the lines of a window are 197 thousand values, 16 -> 4 0.6;
 // dilation 12, 53 thousand, 24 -> 4 0.7. 1-D and 1x1, 16 -> 4, 0.7 to 1.8. Vectors of 64 bytes weren't measured.
 template <class T>
 index_t most_sources(const ConvGeometry& g, index_t targets, index_t width) {
@@ -278,6 +271,13 @@ index_t most_sources(const ConvGeometry& g, index_t targets, index_t width) {
     return std::clamp(kMostLaidOut / laid_out, lanes + 4, kMost);
 }
 
+// Measured, two cores of a Zen 4, time of direct over time of this (the three passes, 3x3 unless said). AVX-512: 1 -> 6
+// 5x5 2.4 / 2.6 / 2.3, 1 -> 1 5x5 9 / 9 / 11, 3 -> 3 3.5 / 3.5 / 2.9, 8 -> 8 1.9 / 1.9 / 1.6, 16 -> 4 1.4 / 1.1 / 1.0,
+// 1 -> 10 1.8 / 1.7 / 1.3, 1 -> 16 1.1 / 1.2 / 0.6, 64 -> 3 0.5 / 0.7 / 0.5. AVX2: 1 -> 6 1.7 / 1.6 / 1.9, 4 -> 4 2.5 /
+// 2.4 / 2.2, 8 -> 8 1.3 / 1.3 / 0.9. Without: 1 -> 6 1.5 / 3 / 2.3, 6 -> 6 1.3 / 1.3 / 2.0, 8 -> 8 1.0 / 0.9 / 0.7.
+// Groups, where all channels together don't fill a vector: depthwise 5x5, 3 channels 2.7 / 2.6 / 4.4 times `grouped`;
+// two groups 4 -> 4 6.3 / 6.3 / 8.8. At a stride a value of the source meets less: 2x2 at stride 2, 8 -> 8, 0.7 / 0.4 /
+// 0.6.
 template <class T>
 const char* prefers(const ConvGeometry& g, Pass pass) {
     const index_t lanes = kernels<T>().vector_width, few = std::max<index_t>(6, 3 * lanes / 4);

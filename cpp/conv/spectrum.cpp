@@ -91,14 +91,15 @@ index_t vectors_of_strip(index_t lanes, index_t vector_width, int workers) {
     return vectors;
 }
 
-// Calls visit(weight's position at the first tap, lane, how many) for the lanes of a strip across, which lie together
-// in a group's rows.
+// Calls visit(position in the weight, place in the strip, lanes) for each tap of the lanes of a strip across; those of
+// a group are equally far apart in the weight, and have `vectors` rows.
 template <class Visit>
-void for_each_group(const WeightLanes& lanes, const Strip& strip, index_t size, const Visit& visit) {
+void for_each_block(const WeightLanes& lanes, const Strip& strip, index_t size, const Visit& visit) {
     for (index_t lane = 0, count; lane < size; lane += count) {
-        const index_t first = strip.first + lane;
+        const index_t first = strip.first + lane, position = lanes.position(0, first);
         count = std::min(size - lane, lanes.group_inputs - first % lanes.columns() % lanes.group_inputs);
-        visit(lanes.position(0, first), lane, count);
+        for (index_t tap = 0; tap < lanes.taps; ++tap)
+            visit(position + tap * lanes.tap_step(), tap * size + lane, count);
     }
 }
 
@@ -116,10 +117,9 @@ template <class T>
 void collect(const WeightLanes& lanes, const T* weight, const Strip& strip, T* target) {
     const index_t size = 2 * kernels<T>().vector_width, pitch = lanes.taps * size, step = lanes.tap_step();
     if (strip.across) {
-        for_each_group(lanes, strip, size, [&](index_t position, index_t lane, index_t count) {
-            for (index_t tap = 0; tap < lanes.taps; ++tap)
-                kernels<T>().copy_block({weight + position + tap * step, lanes.outputs(), 1, count, strip.vectors,
-                                         target + tap * size + lane, pitch, false});
+        for_each_block(lanes, strip, size, [&](index_t position, index_t place, index_t count) {
+            kernels<T>().copy_block(
+                {weight + position, lanes.outputs(), 1, count, strip.vectors, target + place, pitch, false});
         });
     } else if (lanes.transposed) {
         for (index_t v = 0; v < strip.vectors; ++v, target += pitch) {
@@ -147,10 +147,9 @@ template <class T>
 void distribute(const WeightLanes& lanes, const T* source, const Strip& strip, T* weight) {
     const index_t size = 2 * kernels<T>().vector_width, pitch = lanes.taps * size, step = lanes.tap_step();
     if (strip.across) {
-        for_each_group(lanes, strip, size, [&](index_t position, index_t lane, index_t count) {
-            for (index_t tap = 0; tap < lanes.taps; ++tap)
-                kernels<T>().copy_block({source + tap * size + lane, pitch, 1, strip.vectors, count,
-                                         weight + position + tap * step, lanes.outputs(), false});
+        for_each_block(lanes, strip, size, [&](index_t position, index_t place, index_t count) {
+            kernels<T>().copy_block(
+                {source + place, pitch, 1, strip.vectors, count, weight + position, lanes.outputs(), false});
         });
     } else if (lanes.transposed) {
         for (index_t v = 0; v < strip.vectors; ++v, source += pitch) {

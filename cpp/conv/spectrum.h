@@ -64,7 +64,7 @@ struct WeightLanes {
 template <class T>
 class Fourier {
   public:
-    // For arrays of at most so many lanes, on at most so many threads.
+    // For arrays of at most so many lanes, weights laid out like this one, and at most so many threads.
     Fourier(Arena& arena, index_t length, index_t lanes, const WeightLanes& weight, int threads);
 
     // Spectra of `lanes` lanes: values at each frequency, and from its real to its imaginary parts.
