@@ -19,10 +19,12 @@ std::vector<Level> detect() {
     __builtin_cpu_init();
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     if (avx2) levels.push_back({&kernels_avx2, &elements_avx2});
+#if defined(FASTCONV_AVX512)
     if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")) {
         levels.push_back({&kernels_avx512, &elements_avx512});
     }
+#endif
 #elif defined(__aarch64__)
     levels.push_back({&kernels_neon, &elements_neon});
 #endif
