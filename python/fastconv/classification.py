@@ -28,8 +28,8 @@ def softmax(input: Array, axis: int = -1) -> Array:
     """
     logits = _arguments.floats("softmax", "input", input)
     axis = _axis("softmax", axis, logits)
-    exponentials = np.exp(logits - logits.max(axis=axis, keepdims=True))
-    result: Array = exponentials / exponentials.sum(axis=axis, keepdims=True)
+    _, exponentials, sums = _exponentials(logits, axis)
+    result: Array = exponentials / sums
     return result
 
 
@@ -96,14 +96,8 @@ def cross_entropy(
     1.126928
     """
     logits, labels, scale = _classification("cross_entropy", logits, labels, label_smoothing, reduction)
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_sums = np.log(np.exp(shifted).sum(axis=1))
-    if labels.ndim == 2 or label_smoothing:
-        targets = _targets(labels, label_smoothing, logits)
-        losses = (targets * (log_sums[:, np.newaxis] - shifted)).sum(axis=1)
-    else:
-        losses = log_sums - shifted[np.arange(len(labels)), labels]
-    return float(losses.sum(dtype=np.float64) * scale)
+    shifted, _, sums = _exponentials(logits)
+    return _loss(shifted, sums, labels, label_smoothing, scale)
 
 
 def cross_entropy_backward(
@@ -125,9 +119,38 @@ def cross_entropy_backward(
     array([[ 0.4, -0.4]])
     """
     logits, labels, scale = _classification("cross_entropy_backward", logits, labels, label_smoothing, reduction)
-    gradient = softmax(logits)
+    _, exponentials, sums = _exponentials(logits)
+    return _gradient(exponentials, sums, labels, label_smoothing, scale)
+
+
+def cross_entropy_and_gradient(logits: Array, labels: Array, *, label_smoothing: float = 0.0) -> tuple[float, Array]:
+    """Return what `cross_entropy` and `cross_entropy_backward` do, with one look at the arguments and one softmax."""
+    logits, labels, scale = _classification("cross_entropy", logits, labels, label_smoothing, "mean")
+    shifted, exponentials, sums = _exponentials(logits)
+    loss = _loss(shifted, sums, labels, label_smoothing, scale)
+    return loss, _gradient(exponentials, sums, labels, label_smoothing, scale)
+
+
+def _exponentials(logits: Array, axis: int = -1) -> tuple[Array, Array, Array]:
+    """Return the logits less their maximum, the exponentials of these, and the sums of those."""
+    shifted = logits - logits.max(axis=axis, keepdims=True)
+    exponentials = np.exp(shifted)
+    return shifted, exponentials, exponentials.sum(axis=axis, keepdims=True)
+
+
+def _loss(shifted: Array, sums: Array, labels: Array, label_smoothing: float, scale: float) -> float:
+    log_sums = np.log(sums)
     if labels.ndim == 2 or label_smoothing:
-        gradient -= _targets(labels, label_smoothing, logits)
+        losses = (_targets(labels, label_smoothing, shifted) * (log_sums - shifted)).sum(axis=1)
+    else:
+        losses = log_sums[:, 0] - shifted[np.arange(len(labels)), labels]
+    return float(losses.sum(dtype=np.float64) * scale)
+
+
+def _gradient(exponentials: Array, sums: Array, labels: Array, label_smoothing: float, scale: float) -> Array:
+    gradient: Array = exponentials / sums
+    if labels.ndim == 2 or label_smoothing:
+        gradient -= _targets(labels, label_smoothing, gradient)
     else:
         gradient[np.arange(len(labels)), labels] -= 1
     gradient *= scale

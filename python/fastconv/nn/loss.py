@@ -40,5 +40,4 @@ def cross_entropy(logits: Array, labels: Array, *, label_smoothing: float = 0.0)
     >>> grad
     array([[ 0.25,  0.25, -0.75,  0.25]])
     """
-    loss = classification.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-    return loss, classification.cross_entropy_backward(logits, labels, label_smoothing=label_smoothing)
+    return classification.cross_entropy_and_gradient(logits, labels, label_smoothing=label_smoothing)

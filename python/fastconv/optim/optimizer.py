@@ -23,8 +23,8 @@ _FEWEST_PIECES = 8
 
 
 def _pieces(arrays: list[Array]) -> Iterator[list[Array]]:
-    """Cut arrays of one shape into the same pieces; as they are where they can't be seen as rows of values."""
-    if not all(array.flags.c_contiguous for array in arrays):
+    """Cut arrays of one shape into the same pieces; not the small ones, nor what can't be seen as one row of values."""
+    if arrays[0].size <= _PIECE or not all(array.flags.c_contiguous for array in arrays):
         yield arrays
         return
     flat = [array.reshape(-1) for array in arrays]
