@@ -9,6 +9,7 @@ import pytest
 
 import fastconv as fc
 import oracle
+from fastconv import nn
 from problems import GAUSSIAN, INTEGERS, assert_close, assert_equal, assert_same_bits, numbers, tolerance
 
 # (leading axes of the input, in features, out features)
@@ -208,3 +209,14 @@ def test_smoothed_classes_are_the_probabilities_of_their_definition(dtype):
 def test_what_is_no_probability_is_refused(labels, smoothing, error, message):
     with pytest.raises(error, match=message):
         fc.cross_entropy(np.zeros((1, 2)), labels, label_smoothing=smoothing)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_loss_and_gradient_of_one_call_are_those_of_two(dtype, smoothing):
+    rng = np.random.default_rng(0)
+    logits = rng.standard_normal((4, 7)).astype(dtype).T
+    for labels in (rng.integers(0, 4, 7), np.full((7, 4), 0.25)):
+        loss, gradient = nn.cross_entropy(logits, labels, label_smoothing=smoothing)
+        assert loss == fc.cross_entropy(logits, labels, label_smoothing=smoothing)
+        np.testing.assert_array_equal(gradient, fc.cross_entropy_backward(logits, labels, label_smoothing=smoothing))

@@ -28,7 +28,7 @@ def softmax(input: Array, axis: int = -1) -> Array:
     """
     logits = _arguments.floats("softmax", "input", input)
     axis = _axis("softmax", axis, logits)
-    _, exponentials, sums = _exponentials(logits, axis)
+    exponentials, sums = _exponentials(logits, axis)[1:]  # which lets go of the third array
     result: Array = exponentials / sums
     return result
 
@@ -119,7 +119,7 @@ def cross_entropy_backward(
     array([[ 0.4, -0.4]])
     """
     logits, labels, scale = _classification("cross_entropy_backward", logits, labels, label_smoothing, reduction)
-    _, exponentials, sums = _exponentials(logits)
+    exponentials, sums = _exponentials(logits)[1:]
     return _gradient(exponentials, sums, labels, label_smoothing, scale)
 
 
