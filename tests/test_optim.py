@@ -77,8 +77,11 @@ def take_step(model, optimizer, gradients):
     optimizer.step()
 
 
+@pytest.mark.parametrize("piece", [5, 1 << 17], ids=["cut", "whole"])
 @pytest.mark.parametrize("case", CASES)
-def test_steps_follow_the_formulas(case):
+def test_steps_follow_the_formulas(case, piece, monkeypatch):
+    monkeypatch.setattr("fastconv.optim.optimizer._PIECE", piece)  # 12 values: 5, 5 and 2
+    monkeypatch.setattr("fastconv.optim.optimizer._FEWEST_PIECES", 1)  # in threads
     make, formula = CASES[case]
     model = Parameters()
     start, gradients = model.state_dict(), random_gradients(model, 7)
