@@ -4,8 +4,8 @@
 
 #include "bindings/arrays.h"
 #include "bindings/register.h"
-#include "conv/kept_weight.h"
 #include "conv/patches.h"
+#include "core/kept_weight.h"
 #include "elementwise/activation.h"
 
 namespace fastconv {

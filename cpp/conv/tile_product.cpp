@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include "conv/kept_weight.h"
 #include "conv/tile_product_plan.h"
 #include "core/arithmetic.h"
 #include "core/isa.h"
+#include "core/kept_weight.h"
 #include "core/memory.h"
 #include "core/threads.h"
 #include "gemm/segments.h"

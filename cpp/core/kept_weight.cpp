@@ -1,4 +1,4 @@
-#include "conv/kept_weight.h"
+#include "core/kept_weight.h"
 
 #include <algorithm>
 #include <cstring>
