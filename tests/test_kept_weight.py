@@ -1,4 +1,4 @@
-"""Inference keeps the transformed weight of a layer, and never a stale one."""
+"""Inference keeps the transformed or packed weight of a layer, and never a stale one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 
 import fastconv as fc
 from fastconv import _core, conv, nn
@@ -97,3 +98,83 @@ def test_a_layer_with_a_kept_weight_can_be_copied_and_pickled():
     for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
         assert other._kept.bytes == 0
         np.testing.assert_array_equal(other(x), expected)
+
+
+def fixed(layer):
+    """The layer in evaluation mode, with a weight that nobody can write to."""
+    layer.fix_weight()
+    return layer.eval()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("channels", "kernel", "options"), [
+    ((70, 101), 1, {}),
+    ((700, 40), 1, {"activation": "relu"}),
+    ((37, 5), 1, {"stride": 2}),
+    ((33, 4), (3, 1), {"padding": (1, 0)}),
+    ((3, 40), 7, {"stride": 2, "padding": 3}),
+    ((48, 96), 3, {"padding": 1, "groups": 2, "algorithm": "direct"}),
+    ((24, 100), 3, {"padding": 2, "dilation": 2, "padding_mode": "circular"}),
+    ((32, 40), 3, {"padding": 1, "algorithm": "winograd"}),
+    ((20, 24), 3, {"padding": 1, "algorithm": "im2col"}),
+    ((16, 16), 5, {"padding": 2, "groups": 16}),
+], ids=str)  # fmt: skip
+def test_a_fixed_weight_gives_the_bits_of_a_call_that_keeps_nothing(channels, kernel, options, dtype):
+    rng = np.random.default_rng(0)
+    layer = fixed(nn.Conv2d(*channels, kernel, seed=0, dtype=np.dtype(dtype), **options))
+    weight, bias = layer.parameters["weight"], layer.parameters["bias"]
+    images = [rng.standard_normal((*shape, channels[0])).astype(dtype)
+              for shape in ((1, 7, 7), (1, 14, 13), (2, 40, 41), (1, 1, 1), (1, 7, 2))]  # fmt: skip
+    if options.get("padding_mode") == "circular":
+        images = images[:3]
+    expected = [conv.conv2d(x, weight, bias, **options) for x in images]
+    for _ in range(2):
+        for x, wanted in zip(images, expected, strict=True):
+            for _ in range(2):
+                np.testing.assert_array_equal(layer(x), wanted)
+
+
+def test_a_fixed_weight_is_packed_once_and_for_all_threads_and_instruction_sets():
+    layer = fixed(nn.Conv2d(256, 300, 1, seed=0))
+    x = np.random.default_rng(0).standard_normal((1, 9, 9, 256), np.float32)
+    expected = conv.conv2d(x, layer.parameters["weight"], layer.parameters["bias"])
+    np.testing.assert_array_equal(layer(x), expected)
+    assert 256 * 300 * 4 <= layer._kept.bytes <= 256 * 320 * 4
+    for threads in (1, 3, 2):
+        with fc.options(num_threads=threads):
+            np.testing.assert_array_equal(layer(x), expected)
+    for isa in fc.info()["isa_available"]:
+        with fc.options(isa=isa):
+            plain = conv.conv2d(x, layer.parameters["weight"], layer.parameters["bias"])
+            np.testing.assert_array_equal(layer(x), plain)
+    with ThreadPoolExecutor(4) as pool:
+        inputs = [x, x[:, :2].copy(), np.concatenate([x, x])] * 6
+        for image, found in zip(inputs, pool.map(layer, inputs), strict=True):
+            np.testing.assert_array_equal(found, layer(image))
+
+
+def test_a_weight_that_may_change_is_packed_anew():
+    layer = nn.Conv2d(64, 96, 1, seed=0).eval()
+    x = np.random.default_rng(0).standard_normal((1, 5, 5, 64), np.float32)
+    layer(x)
+    layer.parameters["weight"][..., 5] = 2
+    np.testing.assert_array_equal(layer(x), conv.conv2d(x, layer.parameters["weight"]))
+    assert layer._kept.bytes == 0
+
+
+def test_a_fixed_weight_is_left_alone_by_a_twin_that_is_trained():
+    layer = fixed(nn.Conv2d(64, 96, 1, seed=0))
+    x = np.random.default_rng(0).standard_normal((1, 5, 5, 64), np.float32)
+    expected = layer(x)
+    with pytest.raises(ValueError, match="read-only"):
+        layer.parameters["weight"][...] = 0
+    state = layer.state_dict()
+    with pytest.raises(ValueError, match=r"weight is read-only until train\(\) is called"):
+        layer.load_state_dict(state)
+    twin = layer.twin().train()
+    twin.load_state_dict(state | {"weight": state["weight"] + 1})  # they share the bias
+    np.testing.assert_array_equal(layer(x), expected)
+    np.testing.assert_array_equal(twin.eval()(x), conv.conv2d(x, state["weight"] + 1, state["bias"]))
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        other.eval().parameters["weight"][...] = 0
+        np.testing.assert_array_equal(other(x), np.zeros_like(expected))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastconv import models, nn
+from fastconv import models, nn, optim
 
 F64 = np.dtype("float64")
 
@@ -73,6 +73,21 @@ def test_a_dense_layer_takes_a_normalization_over():
     folded = nn.fold_batch_norm(model)
     assert list(folded.layers) == ["fc"]
     np.testing.assert_allclose(folded(rows), model.eval()(rows), rtol=1e-12, atol=1e-13)
+
+
+def test_a_folded_model_has_weights_of_its_own_and_can_be_trained_on():
+    model = models.simple_cnn(num_classes=3, seed=0)
+    images = np.random.default_rng(0).random((4, 28, 28, 1), np.float32)
+    folded = nn.fold_batch_norm(model)
+    expected = folded(images)
+    for name, value in model.parameters.items():
+        if "conv" in name:
+            value[...] = 0
+    np.testing.assert_array_equal(folded(images), expected)
+    optimizer = optim.SGD(folded.train(), learning_rate=0.1)
+    folded.backward(np.ones_like(folded(images)))
+    optimizer.step()
+    assert not np.array_equal(folded.eval()(images), expected)
 
 
 def test_the_model_itself_stays_as_it_is():

@@ -30,9 +30,10 @@ py::array forward(const py::array& input, const py::array& weight, const std::op
         py::array_t<T> output = output_array<T>(operation, without_batch(geometry.output_shape(), batched), out,
                                                 {input, weight, bias ? py::handle(*bias) : py::handle(Py_None)});
         T* target = output.mutable_data();
+        const bool constant = kept != nullptr && !weight.writeable() && weight.owndata() && is_contiguous(weight);
         const py::gil_scoped_release nogil;
         conv_forward<T>({operation, algorithm, kind}, geometry,
-                        {source.view(), matrix.data(), offset.data(), false, target, kept});
+                        {source.view(), matrix.data(), offset.data(), false, target, kept, constant});
         return output;
     });
 }

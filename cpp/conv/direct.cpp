@@ -40,6 +40,7 @@ RowProduct<T> forward_product(const ConvGeometry& g, const ForwardArguments<T>& 
     product.column_stride = 1;
     product.bias = arguments.bias;
     product.relu = arguments.relu;
+    if (arguments.constant) product.kept = arguments.kept;
     return product;
 }
 

@@ -73,7 +73,10 @@ struct Call {
     KeptWeight::Key key() const {
         const auto number = [](index_t value) { return static_cast<std::uint64_t>(value); };
         const TileScheme& scheme = c.tiles.scheme;
-        return {checksum_of(c.weight, static_cast<std::size_t>(c.g.weight_size()) * sizeof(T)),
+        const auto values = c.constant ? reinterpret_cast<std::uintptr_t>(c.weight)
+                                       : checksum_of(c.weight, static_cast<std::size_t>(c.g.weight_size()) * sizeof(T));
+        return {number(c.constant),
+                values,
                 number(sizeof(T)),
                 number(c.g.axes[1].kernel),
                 number(c.g.axes[2].kernel),
@@ -334,18 +337,14 @@ void multiply(const TileProduct<T>& product) {
     Workspace<T> workspace = carve_buffer(buffer, [&](Arena& arena) { return carve(arena, product, plan); });
     const Call<T> call{product, plan, workspace, table};
     if (plan.late) return call.run_columns();
-    std::shared_ptr<void> kept;  // alive until the end of the call, whatever others keep meanwhile
+    std::shared_ptr<void> kept;
     if (product.kept != nullptr) {
-        const KeptWeight::Key key = call.key();
-        kept = product.kept->find(key);
-        const bool found = kept != nullptr;
         const std::size_t bytes = static_cast<std::size_t>(workspace.panels_size) * sizeof(T);
-        if (!found) kept.reset(take_buffer(bytes), give_back_buffer);
-        workspace.panels = static_cast<T*>(kept.get());
-        if (!found) {
+        kept = product.kept->obtain(call.key(), bytes, [&](void* buffer) {
+            workspace.panels = static_cast<T*>(buffer);
             call.transform_weights();
-            product.kept->keep(key, kept, bytes);
-        }
+        });
+        workspace.panels = static_cast<T*>(kept.get());
     } else {
         call.transform_weights();
     }

@@ -1,17 +1,18 @@
-// What inference keeps of a weight from call to call: its transform, as long as the weight stays the same.
+// What inference keeps of a weight from call to call: its transform, or its packed panels, as long as it stays the
+// same.
 //
 // A weight is memory that anybody may write to at any time, so it is recognized by its values: a checksum of all of
 // them, which costs as much as reading them once. A change of one word always changes it; of several, it goes
-// unnoticed with a probability of 2^-64.
+// unnoticed with a probability of 2^-64. One that nobody can write to is recognized by its address.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <vector>
 
-#include "kernels/index.h"
+#include "core/memory.h"
 
 namespace fastconv {
 
@@ -20,17 +21,30 @@ std::uint64_t checksum_of(const void* data, std::size_t bytes);
 // Calls from several threads are safe.
 class KeptWeight {
   public:
-    // The checksum, and everything that the layout depends on.
-    using Key = std::array<std::uint64_t, 12>;
+    // What stands for the values, and everything that the layout depends on.
+    using Key = std::vector<std::uint64_t>;
 
-    // Null where something else is kept.
-    std::shared_ptr<void> find(const Key& key) const;
-    void keep(const Key& key, std::shared_ptr<void> buffer, std::size_t bytes);
+    // What is kept under the key; where that is something else, a new buffer, which fill(buffer) has to fill. It is
+    // alive until the caller lets go of it, whatever others keep meanwhile.
+    template <class Fill>
+    std::shared_ptr<void> obtain(const Key& key, std::size_t bytes, const Fill& fill) {
+        std::shared_ptr<void> buffer = find(key);
+        if (buffer == nullptr) {
+            buffer.reset(take_buffer(bytes), give_back_buffer);
+            fill(buffer.get());
+            keep(key, buffer, bytes);
+        }
+        return buffer;
+    }
+
     std::size_t bytes() const;
 
   private:
+    std::shared_ptr<void> find(const Key& key) const;
+    void keep(const Key& key, std::shared_ptr<void> buffer, std::size_t bytes);
+
     mutable std::mutex mutex_;
-    Key key_{};
+    Key key_;
     std::shared_ptr<void> buffer_;
     std::size_t bytes_ = 0;
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/isa.h"
+#include "core/kept_weight.h"
 #include "core/memory.h"
 #include "core/threads.h"
 #include "gemm/row_product_plan.h"
@@ -53,8 +54,9 @@ index_t copies_size(const RowProduct<T>& product, const Plan& plan) {
 template <class T>
 Workspace<T> carve(Arena& arena, const RowProduct<T>& product, const Plan& plan) {
     Workspace<T> workspace;
-    workspace.panels = arena.take<T>(plan.packs_late ? plan.threads * plan.late_panels()
-                                                     : plan.segments * plan.padded_reduction * plan.padded_columns);
+    workspace.panels = arena.take<T>(product.kept != nullptr ? 0
+                                     : plan.packs_late       ? plan.threads * plan.late_panels()
+                                                             : plan.panels());
     workspace.zeros = arena.take<T>(product.groups * product.depth);
     workspace.sources = arena.take<const T*>(plan.threads * plan.taps_per_block * plan.rows_per_block);
     workspace.copies = arena.take<T>(plan.threads * copies_size(product, plan));
@@ -154,21 +156,59 @@ void pack_weight(const RowProduct<T>& product, const Plan& plan, const Workspace
     });
 }
 
-// The part of the weight that a worker will probably pack next: of the task's next segment or block, or of the next
-// task.
+// What the layout of the packed matrix depends on, and the address of its values.
 template <class T>
-const T* weight_ahead(const RowProduct<T>& product, const Plan& plan, index_t block, index_t segment,
-                      index_t first_segment, index_t last_segment, index_t task) {
-    if (++segment == last_segment) {
-        segment = first_segment;
-        if (++block == plan.blocks) {
-            block = 0;
-            const index_t next = task + 1;
-            if (next >= plan.tasks()) return nullptr;
-            segment = next % plan.segment_tasks * plan.segments_per_task;
-        }
+KeptWeight::Key key_of(const RowProduct<T>& product, const Plan& plan, const Kernels<T>& kernels) {
+    const auto number = [](index_t value) { return static_cast<std::uint64_t>(value); };
+    KeptWeight::Key key{reinterpret_cast<std::uintptr_t>(product.weight),
+                        reinterpret_cast<std::uintptr_t>(&kernels),
+                        sizeof(T),
+                        number(product.groups),
+                        number(product.depth),
+                        number(product.columns),
+                        number(product.source.joined),
+                        number(product.source.kernel_step),
+                        number(plan.columns_per_segment),
+                        number(plan.taps_per_block),
+                        number(plan.depth_per_block),
+                        number(plan.narrow)};
+    for (const AxisMap& axis : product.source.map.axes)
+        for (const index_t value : {axis.kernel, axis.taps, axis.kernel_start, axis.kernel_step})
+            key.push_back(number(value));
+    return key;
+}
+
+// A part of the weight.
+struct Part {
+    index_t segment, block;
+    bool none;
+};
+
+// The one that a worker will probably need next: of the task's next segment or block, or of the next task.
+Part part_after(const Plan& plan, index_t block, index_t segment, index_t first_segment, index_t last_segment,
+                index_t task) {
+    if (++segment < last_segment) return {segment, block, false};
+    if (++block < plan.blocks) return {first_segment, block, false};
+    if (++task == plan.tasks()) return {0, 0, true};
+    return {task % plan.segment_tasks * plan.segments_per_task, 0, false};
+}
+
+// Names, for the kernel to fetch it meanwhile, the part of the weight that a worker packs next or of which it reads the
+// panels next.
+template <class T>
+void fetch_ahead(const RowProduct<T>& product, const Plan& plan, const Workspace<T>& workspace,
+                 const Kernels<T>& kernels, const Part& part, RowBlock<T>& rows) {
+    if (part.none) return;
+    const Block block = block_at(product, plan, part.block);
+    if (plan.packs_late) {
+        rows.ahead = weight_at(product, segment_at(product, plan, part.segment), block);
+        rows.ahead_row_stride = product.row_stride;
+        rows.ahead_column_stride = product.column_stride;
+    } else {
+        rows.ahead = panels_of(workspace, product, plan, kernels, part.segment, block);
+        rows.ahead_row_stride = 1;
+        rows.ahead_column_stride = block.taps * block.depth;
     }
-    return weight_at(product, segment_at(product, plan, segment), block_at(product, plan, block));
 }
 
 }  // namespace
@@ -187,10 +227,20 @@ void multiply(const RowProduct<T>& product) {
     if (plan.rows == 0) return;
 
     Buffer buffer;
-    const Workspace<T> workspace = carve_buffer(buffer, [&](Arena& arena) { return carve(arena, product, plan); });
+    Workspace<T> workspace = carve_buffer(buffer, [&](Arena& arena) { return carve(arena, product, plan); });
     std::fill_n(workspace.zeros, product.groups * product.depth, T(0));
     std::fill_n(workspace.fetched, plan.threads, nullptr);
-    if (!plan.packs_late) pack_weight(product, plan, workspace, table);
+    std::shared_ptr<void> kept;
+    if (product.kept != nullptr) {
+        const std::size_t bytes = static_cast<std::size_t>(plan.panels()) * sizeof(T);
+        kept = product.kept->obtain(key_of(product, plan, table), bytes, [&](void* panels) {
+            workspace.panels = static_cast<T*>(panels);
+            pack_weight(product, plan, workspace, table);
+        });
+        workspace.panels = static_cast<T*>(kept.get());
+    } else if (!plan.packs_late) {
+        pack_weight(product, plan, workspace, table);
+    }
 
     parallel_for(plan.tasks(), plan.threads, [&](index_t task, int worker) {
         const index_t first_row = task / plan.segment_tasks * plan.rows_per_block;
@@ -255,10 +305,9 @@ void multiply(const RowProduct<T>& product) {
                     rows_block.matrix_is_fetched = rows_block.matrix == workspace.fetched[worker];
                     rows_block.packed = late_panels;
                 }
-                if (packs) {
-                    rows_block.ahead = weight_ahead(product, plan, b, s, first_segment, last_segment, task);
-                    rows_block.ahead_row_stride = product.row_stride;
-                    rows_block.ahead_column_stride = product.column_stride;
+                if (plan.few_rows && block.taps > 0) {
+                    const Part next = part_after(plan, b, s, first_segment, last_segment, task);
+                    fetch_ahead(product, plan, workspace, table, next, rows_block);
                     workspace.fetched[worker] = rows_block.ahead;
                 }
                 multiply_rows(rows_block);

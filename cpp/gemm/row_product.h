@@ -11,6 +11,8 @@
 
 namespace fastconv {
 
+class KeptWeight;
+
 template <class T>
 struct RowProduct {
     RowSource<T> source;
@@ -24,6 +26,7 @@ struct RowProduct {
 
     const T* bias = nullptr;  // groups * columns values, or null
     bool relu = false;
+    KeptWeight* kept = nullptr;  // where the packed weight stays for the next call, if nobody can write to it
 };
 
 template <class T>

@@ -44,11 +44,13 @@ struct RowProductPlan {
     bool narrow;                                                // vectors run along the rows
     bool lines;                                                 // short rows, evenly spaced on lines
     bool streams;                                               // the target is written past the caches
+    bool few_rows;                                              // the matrix is the larger part
     bool packs_late;                                            // each task packs its panels itself, block by block
     index_t segments_per_task, segment_tasks;
     int threads;
 
     index_t tasks() const { return row_blocks * segment_tasks; }
+    index_t panels() const { return segments * padded_reduction * padded_columns; }  // of the whole matrix
     index_t late_panels() const { return taps_per_block * depth_per_block * padded_columns; }
 };
 
@@ -124,12 +126,13 @@ RowProductPlan make_plan(const RowProduct<T>& product, const Kernels<T>& kernels
                               static_cast<double>(product.columns * product.groups);
     const int threads = worthwhile_threads(operations, plan.rows * product.groups * product.columns);
     const index_t wanted = threads > 1 ? 2 * threads + 4 : 1;
-    // With few rows the matrix is the larger part: it is cut by columns, and packed where it is used.
+    // With few rows the matrix is the larger part: it is cut by columns, and packed where it is used, if at all.
     const index_t few_blocks = ceil_div(plan.rows, kLateRows);
     const index_t panels = product.groups * ceil_div(product.columns, kernels.panel_width);
-    plan.packs_late = !plan.narrow && !plan.lines && few_blocks <= kFewRowBlocks && panels * few_blocks >= wanted;
+    plan.few_rows = !plan.narrow && !plan.lines && few_blocks <= kFewRowBlocks && panels * few_blocks >= wanted;
+    plan.packs_late = plan.few_rows && product.kept == nullptr;
     Cut cut{few_blocks, 1};
-    if (!plan.packs_late) {
+    if (!plan.few_rows) {
         const bool many = threads == 1 || plan.rows >= wanted * kRows;  // whole blocks; an odd one is waited for
         cut = many ? Cut{round_up(ceil_div(plan.rows, kRows), threads), 1} : best_cut(product, plan, kernels, threads);
     }
@@ -138,7 +141,7 @@ RowProductPlan make_plan(const RowProduct<T>& product, const Kernels<T>& kernels
     plan.row_blocks = ceil_div(plan.rows, plan.rows_per_block);
 
     Columns columns(product.columns, product.groups, cut.splits, kernels.panel_width);
-    if (plan.packs_late) {
+    if (plan.few_rows) {
         const index_t vectors = ceil_div(product.columns, kernels.vector_width);
         const index_t tasks = product.groups * plan.row_blocks;
         columns.per_segment =

@@ -143,12 +143,24 @@ class Conv(Layer):
     def train(self) -> Self:
         """Enter training mode, in which the weight changes and nothing is kept of it. Return the layer."""
         self._kept = None
+        if not self.parameters["weight"].flags.writeable:
+            self._parameters = {**self._parameters, "weight": self.parameters["weight"].copy()}
         return super().train()
 
     def eval(self) -> Self:
         """Enter evaluation mode: a transformed weight is kept until the weight's values change. Return the layer."""
         self._kept = _core.KeptWeight()
         return super().eval()
+
+    def fix_weight(self) -> None:
+        """Make the weight a read-only copy, until `train` is called.
+
+        In evaluation mode the layer then keeps what kernels make of the weight, and needn't look whether its values are
+        still the same. `fold_batch_norm` does this with all convolutions of a model.
+        """
+        weight = self.parameters["weight"].copy()
+        weight.flags.writeable = False
+        self._parameters = {**self._parameters, "weight": weight}
 
     def _shown(self) -> dict[str, tuple[object, object]]:
         """Return the arguments that `repr` shows where they aren't the default: (value, default) by name."""

@@ -36,7 +36,9 @@ def fold_batch_norm(model: Layer) -> Layer:
     -------
     Layer
         A model of the same kind in evaluation mode. Its outputs are those of ``model`` in evaluation mode, up to
-        rounding. Layers that nothing was folded into share their arrays with those of ``model``.
+        rounding. The weights of its convolutions are read-only copies: their layers keep them a second time, in the
+        layout or the transform that kernels want. Other layers that nothing was folded into share their arrays with
+        those of ``model``. After ``train()`` weights may be written to again.
 
     References
     ----------
@@ -54,6 +56,7 @@ def fold_batch_norm(model: Layer) -> Layer:
     """
     twin = model.twin()
     _fold_inside(twin)
+    _fix_weights(twin)
     return twin.eval()
 
 
@@ -63,6 +66,14 @@ def _fold_inside(layer: Layer) -> None:
             _fold_inside(inner)
         if isinstance(layer, Sequential):
             _fold_neighbours(layer.layers)
+
+
+def _fix_weights(layer: Layer) -> None:
+    if isinstance(layer, Container):
+        for inner in layer.layers.values():
+            _fix_weights(inner)
+    elif isinstance(layer, Conv) and not isinstance(layer, ConvTranspose):
+        layer.fix_weight()
 
 
 def _fold_neighbours(layers: dict[str, Layer]) -> None:

@@ -234,7 +234,8 @@ class Layer(ABC):
         Raises
         ------
         ValueError
-            If a name is missing or unexpected, or a shape differs: all of these are named, and nothing is written.
+            If a name is missing or unexpected, a shape differs, or an array is read-only: all of these are named, and
+            nothing is written.
         TypeError
             If a dtype differs.
         """
@@ -245,6 +246,7 @@ class Layer(ABC):
         faults += [
             f"{name} has shape {new.shape}, expected {old.shape}" for name, old, new in common if old.shape != new.shape
         ]
+        faults += [f"{name} is read-only until train() is called" for name in own if not own[name].flags.writeable]
         if faults:
             raise ValueError(f"load_state_dict: {'; '.join(faults)}")
         for name, old, new in common:
