@@ -166,15 +166,54 @@ def test_a_fixed_weight_is_left_alone_by_a_twin_that_is_trained():
     layer = fixed(nn.Conv2d(64, 96, 1, seed=0))
     x = np.random.default_rng(0).standard_normal((1, 5, 5, 64), np.float32)
     expected = layer(x)
-    with pytest.raises(ValueError, match="read-only"):
-        layer.parameters["weight"][...] = 0
+    for write in (lambda: layer.parameters["weight"].fill(0), lambda: layer.parameters["weight"].setflags(write=True)):
+        with pytest.raises(ValueError, match=r"read-only|WRITEABLE"):
+            write()
     state = layer.state_dict()
-    with pytest.raises(ValueError, match=r"weight is read-only until train\(\) is called"):
+    with pytest.raises(ValueError, match=r"weight is read-only: call train\(\) first"):
         layer.load_state_dict(state)
     twin = layer.twin().train()
-    twin.load_state_dict(state | {"weight": state["weight"] + 1})  # they share the bias
+    twin.load_state_dict({name: value + 1 for name, value in state.items()})
+    twin.backward(np.ones_like(twin(x)))
     np.testing.assert_array_equal(layer(x), expected)
-    np.testing.assert_array_equal(twin.eval()(x), conv.conv2d(x, state["weight"] + 1, state["bias"]))
-    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
-        other.eval().parameters["weight"][...] = 0
-        np.testing.assert_array_equal(other(x), np.zeros_like(expected))
+    assert not layer.gradients["weight"].any()
+    np.testing.assert_array_equal(twin.eval()(x), conv.conv2d(x, state["weight"] + 1, state["bias"] + 1))
+
+
+def test_what_is_kept_of_one_fixed_weight_is_never_taken_for_another():
+    """The memory of a fixed weight that is gone is that of the next one."""
+    layer = nn.Conv2d(64, 96, 1, bias=False, seed=0).eval()
+    x = np.random.default_rng(0).standard_normal((1, 5, 5, 64), np.float32)
+    for _ in range(10):
+        layer.parameters["weight"][...] += 1
+        twin = layer.twin()
+        twin.fix_weight()
+        np.testing.assert_array_equal(twin(x), conv.conv2d(x, layer.parameters["weight"]))
+        del twin
+
+
+def test_a_weight_that_was_only_locked_is_not_taken_at_its_word():
+    layer = nn.Conv2d(64, 96, 1, bias=False, seed=0)
+    weight = layer.parameters["weight"]
+    view = weight[...]
+    weight.flags.writeable = False
+    layer.eval()
+    x = np.random.default_rng(0).standard_normal((1, 5, 5, 64), np.float32)
+    layer(x)
+    view[...] = 0
+    assert not layer(x).any()
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, *(
+    lambda layer, protocol=protocol: pickle.loads(pickle.dumps(layer, protocol)) for protocol in (2, 4, 5)
+)])  # fmt: skip
+def test_a_copy_of_a_layer_with_a_fixed_weight_keeps_its_own(copied):
+    layer = fixed(nn.Conv2d(64, 96, 1, seed=0))
+    x = np.random.default_rng(0).standard_normal((1, 5, 5, 64), np.float32)
+    expected = layer(x)
+    other = copied(layer)
+    assert other._kept.bytes == 0
+    np.testing.assert_array_equal(other(x), expected)
+    other.train().parameters["weight"][...] = 0
+    assert not other.eval()(x).any()
+    np.testing.assert_array_equal(layer(x), expected)

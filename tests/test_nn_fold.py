@@ -75,18 +75,25 @@ def test_a_dense_layer_takes_a_normalization_over():
     np.testing.assert_allclose(folded(rows), model.eval()(rows), rtol=1e-12, atol=1e-13)
 
 
-def test_a_folded_model_has_weights_of_its_own_and_can_be_trained_on():
+def test_a_folded_model_has_convolutions_of_its_own_and_can_be_trained_on():
     model = models.simple_cnn(num_classes=3, seed=0)
     images = np.random.default_rng(0).random((4, 28, 28, 1), np.float32)
     folded = nn.fold_batch_norm(model)
     expected = folded(images)
     for name, value in model.parameters.items():
         if "conv" in name:
-            value[...] = 0
+            value[...] += 1
     np.testing.assert_array_equal(folded(images), expected)
+    for make in (lambda: optim.SGD(folded, learning_rate=0.1), lambda: optim.ExponentialMovingAverage(folded)):
+        with pytest.raises(ValueError, match=r"conv1\.weight, conv2\.weight: read-only"):
+            make()
     optimizer = optim.SGD(folded.train(), learning_rate=0.1)
     folded.backward(np.ones_like(folded(images)))
+    assert not any(gradient.any() for name, gradient in model.gradients.items() if "conv" in name)
+    before = {name: value.copy() for name, value in folded.parameters.items()}
     optimizer.step()
+    for name, value in folded.parameters.items():
+        assert not np.array_equal(value, before[name])
     assert not np.array_equal(folded.eval()(images), expected)
 
 

@@ -30,10 +30,9 @@ py::array forward(const py::array& input, const py::array& weight, const std::op
         py::array_t<T> output = output_array<T>(operation, without_batch(geometry.output_shape(), batched), out,
                                                 {input, weight, bias ? py::handle(*bias) : py::handle(Py_None)});
         T* target = output.mutable_data();
-        const bool constant = kept != nullptr && !weight.writeable() && weight.owndata() && is_contiguous(weight);
         const py::gil_scoped_release nogil;
         conv_forward<T>({operation, algorithm, kind}, geometry,
-                        {source.view(), matrix.data(), offset.data(), false, target, kept, constant});
+                        {source.view(), matrix.data(), offset.data(), false, target, kept});
         return output;
     });
 }
@@ -131,10 +130,10 @@ py::array image_of(const py::array& patches, const Sliding& sliding, const Shape
 void register_conv(py::module_& module) {
     // A copy, or what comes out of a file, has to make its own.
     py::class_<KeptWeight, std::shared_ptr<KeptWeight>>(module, "KeptWeight")
-        .def(py::init<>())
+        .def(py::init<bool>(), py::arg("constant") = false)
         .def_property_readonly("bytes", &KeptWeight::bytes)
         .def(py::pickle([](const KeptWeight&) { return py::tuple(); },
-                        [](const py::tuple&) { return std::make_shared<KeptWeight>(); }));
+                        [](const py::tuple&) { return std::make_shared<KeptWeight>(false); }));
     module.def("conv_forward", &forward, py::arg("input").noconvert(), py::arg("weight").noconvert(),
                py::arg("bias").noconvert(), py::arg("window"), py::arg("activation"), py::arg("algorithm"),
                py::arg("out"), py::arg("kept").none(true) = nullptr);

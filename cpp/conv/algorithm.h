@@ -27,7 +27,6 @@ struct ForwardArguments {
     bool relu;
     T* output;
     KeptWeight* kept = nullptr;  // or what may stay of the weight for the next call
-    bool constant = false;       // whether nobody can write to the weight
 };
 
 template <class T>

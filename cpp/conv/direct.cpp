@@ -13,6 +13,7 @@
 #include "conv/phases.h"
 #include "conv/rows.h"
 #include "core/isa.h"
+#include "core/kept_weight.h"
 #include "core/memory.h"
 #include "core/threads.h"
 #include "gemm/outer_product.h"
@@ -40,7 +41,7 @@ RowProduct<T> forward_product(const ConvGeometry& g, const ForwardArguments<T>& 
     product.column_stride = 1;
     product.bias = arguments.bias;
     product.relu = arguments.relu;
-    if (arguments.constant) product.kept = arguments.kept;
+    if (arguments.kept != nullptr && arguments.kept->constant()) product.kept = arguments.kept;
     return product;
 }
 

@@ -73,10 +73,8 @@ struct Call {
     KeptWeight::Key key() const {
         const auto number = [](index_t value) { return static_cast<std::uint64_t>(value); };
         const TileScheme& scheme = c.tiles.scheme;
-        const auto values = c.constant ? reinterpret_cast<std::uintptr_t>(c.weight)
-                                       : checksum_of(c.weight, static_cast<std::size_t>(c.g.weight_size()) * sizeof(T));
-        return {number(c.constant),
-                values,
+        const auto bytes = static_cast<std::size_t>(c.g.weight_size()) * sizeof(T);
+        return {c.kept->constant() ? 0 : checksum_of(c.weight, bytes),
                 number(sizeof(T)),
                 number(c.g.axes[1].kernel),
                 number(c.g.axes[2].kernel),

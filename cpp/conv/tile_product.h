@@ -33,8 +33,7 @@ struct TileProduct {
           weight(arguments.weight),
           bias(arguments.bias),
           relu(arguments.relu),
-          kept(arguments.kept),
-          constant(arguments.constant) {}
+          kept(arguments.kept) {}
 
     // One phase of the gradient of the input.
     TileProduct(const ConvGeometry& geometry, const RowMap& phase, const TileScheme& scheme,
@@ -58,7 +57,6 @@ struct TileProduct {
     const T* bias = nullptr;
     bool relu = false;
     KeptWeight* kept = nullptr;
-    bool constant = false;  // nobody can write to the weight
 
     index_t source_channels() const { return backward ? g.out_channels : g.in_channels; }
     index_t source_depth() const { return source_channels() / g.groups; }

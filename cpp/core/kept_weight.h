@@ -3,7 +3,8 @@
 //
 // A weight is memory that anybody may write to at any time, so it is recognized by its values: a checksum of all of
 // them, which costs as much as reading them once. A change of one word always changes it; of several, it goes
-// unnoticed with a probability of 2^-64. One that nobody can write to is recognized by its address.
+// unnoticed with a probability of 2^-64. Whoever has one that nobody can write to says so: its values go without
+// saying.
 #pragma once
 
 #include <cstddef>
@@ -21,8 +22,12 @@ std::uint64_t checksum_of(const void* data, std::size_t bytes);
 // Calls from several threads are safe.
 class KeptWeight {
   public:
-    // What stands for the values, and everything that the layout depends on.
+    // What stands for the values, and everything that the layout depends on: one at a time is kept.
     using Key = std::vector<std::uint64_t>;
+
+    // Where `constant`, all calls have the same weight, which never changes.
+    explicit KeptWeight(bool constant) : constant_(constant) {}
+    bool constant() const { return constant_; }
 
     // What is kept under the key; where that is something else, a new buffer, which fill(buffer) has to fill. It is
     // alive until the caller lets go of it, whatever others keep meanwhile.
@@ -43,6 +48,7 @@ class KeptWeight {
     std::shared_ptr<void> find(const Key& key) const;
     void keep(const Key& key, std::shared_ptr<void> buffer, std::size_t bytes);
 
+    const bool constant_;
     mutable std::mutex mutex_;
     Key key_;
     std::shared_ptr<void> buffer_;

@@ -156,12 +156,11 @@ void pack_weight(const RowProduct<T>& product, const Plan& plan, const Workspace
     });
 }
 
-// What the layout of the packed matrix depends on, and the address of its values.
+// What the layout of the packed matrix depends on.
 template <class T>
 KeptWeight::Key key_of(const RowProduct<T>& product, const Plan& plan, const Kernels<T>& kernels) {
     const auto number = [](index_t value) { return static_cast<std::uint64_t>(value); };
-    KeptWeight::Key key{reinterpret_cast<std::uintptr_t>(product.weight),
-                        reinterpret_cast<std::uintptr_t>(&kernels),
+    KeptWeight::Key key{reinterpret_cast<std::uintptr_t>(&kernels),
                         sizeof(T),
                         number(product.groups),
                         number(product.depth),

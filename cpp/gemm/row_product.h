@@ -26,7 +26,7 @@ struct RowProduct {
 
     const T* bias = nullptr;  // groups * columns values, or null
     bool relu = false;
-    KeptWeight* kept = nullptr;  // where the packed weight stays for the next call, if nobody can write to it
+    KeptWeight* kept = nullptr;  // where the packed weight, which never changes, stays for the next call
 };
 
 template <class T>

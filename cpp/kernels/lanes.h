@@ -18,9 +18,9 @@ namespace {
 constexpr int kLanePixels = 8, kLaneVectors = 2, kLaneTaps = kLaneSegmentTaps;
 // Vectors whose sums are in registers at once: AVX-512 has room for two, which share what a segment costs.
 constexpr int kLaneTileVectors = FASTCONV_VECTOR_BYTES == 64 ? 2 : 1;
-// Half as many pixels leave room for two with any instruction set. They load more for as many products, and each line
-// of the cache once; so pixels may share a few sets of it. Measured with AVX2, time of long tiles over short ones: 3x3,
-// 512 channels on 14x14 1.4 to 1.5, 240 channels with 5x5 1.3 to 1.6, 256 on 28x28 1.3, with eight images, from memory,
+// With AVX2 half as many pixels leave room for two. They load more for as many products, and each line of the cache
+// once; so pixels may share a few sets of it. Measured, depthwise, time of long tiles over short ones: 3x3, 512
+// channels on 14x14 1.4 to 1.5, 5x5, 240 channels 1.3 to 1.6, 3x3, 256 on 28x28 1.3, with eight images, from memory,
 // 0.85; 128 on 56x56 0.7 to 1; the gradient of the input at stride 2, one to four taps, 0.7.
 constexpr int kShortTile = 4;
 constexpr index_t kShortLine = 32, kFewTaps = 4;
@@ -54,6 +54,12 @@ struct Straight {
         return Lane::load(at);
     }
 };
+
+// Permutations take registers of their own.
+template <class Meeting>
+constexpr bool kHasShortTiles = false;
+template <class T>
+constexpr bool kHasShortTiles<Straight<T>> = FASTCONV_VECTOR_BYTES == 32;
 
 // ... or one of its group's. The channels of a vector of lanes are a vector, too, or less of one if not Whole.
 template <class T, bool Whole>
@@ -225,7 +231,8 @@ struct LaneTileVisit {
 
     template <class Lane, int Vectors>
     FASTCONV_INLINE void multiply(index_t channel, T* target, index_t target_step) const {
-        constexpr int together = Pixels <= kShortTile ? Vectors : smaller(Vectors, kLaneTileVectors);
+        constexpr int most = Pixels <= kShortTile && kHasShortTiles<Meeting> ? kLaneVectors : kLaneTileVectors;
+        constexpr int together = smaller(Vectors, most);
         const bool inside = pixel >= block.first_inside && pixel + Pixels <= block.last_inside;
         for (int v = 0; v < Vectors; v += together, channel += together * Lane::kWidth) {
             T* to = target + v * Lane::kWidth;
@@ -252,11 +259,11 @@ struct LaneTileVisit {
     }
 };
 
-template <class T>
-FASTCONV_INLINE bool has_short_tiles(const LaneBlock<T>& block) {
+template <class Meeting, class T>
+FASTCONV_INLINE bool prefers_short_tiles(const LaneBlock<T>& block) {
     index_t taps = 0;
     for (int n = 0; n < kLaneTaps; ++n) taps += block.segment_counts[n] * (n + 1);
-    return kLaneTileVectors == 1 && !block.stream && block.pixels <= kShortLine && taps > kFewTaps;
+    return kHasShortTiles<Meeting> && !block.stream && block.pixels <= kShortLine && taps > kFewTaps;
 }
 
 // Some channels along the whole line, tile by tile. The last tile may overlap the one before it, and the last vector
@@ -315,14 +322,14 @@ void multiply_lanes(const LaneBlock<T>& block) noexcept {
     index_t values = 0;  // of a channel
     for (int n = 0; n < kLaneTaps; ++n) values += block.segment_counts[n] * (2 * (n + 1) + kLanePixels);
     const index_t together = values * kStep > kValues ? kStep : kValues / (values > 0 ? values : 1) / kStep * kStep;
-    const bool short_tiles = has_short_tiles(block);
-    Fetcher<T> ahead(block.ahead[0], lane_steps(block, short_tiles ? kShortTile : kLanePixels));
     with_meeting(block, [&](auto meeting) noexcept {
         using Meeting = decltype(meeting);
+        const bool is_short = prefers_short_tiles<Meeting>(block);
+        Fetcher<T> ahead(block.ahead[0], lane_steps(block, is_short ? kShortTile : kLanePixels));
         for (index_t c = 0; c < block.channels; c += together) {
             const index_t last = smaller(c + together, block.channels);
-            if (short_tiles) {
-                LaneTiles<T, Meeting, true>{block, meeting, ahead, c, last}.run();
+            if (is_short) {
+                LaneTiles<T, Meeting, kHasShortTiles<Meeting>>{block, meeting, ahead, c, last}.run();
             } else {
                 LaneTiles<T, Meeting, false>{block, meeting, ahead, c, last}.run();
             }

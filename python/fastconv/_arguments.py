@@ -8,7 +8,7 @@ else array(...)``): that takes a tenth of a microsecond less than to call a func
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, SupportsIndex, TypeAlias, TypeVar
 
 import numpy as np
@@ -192,6 +192,12 @@ def pool_window(
     kernel = per_axis(operation, "kernel_size", kernel_size, rank)
     strides = () if stride is None else per_axis(operation, "stride", stride, rank)
     return _core.PoolWindow(_slide(operation, rank, strides, padding, dilation, rounding == "ceil"), kernel)
+
+
+def check_writable(owner: str, arrays: Mapping[str, Array]) -> None:
+    """Raise ValueError if an array is read-only."""
+    if fixed := [name for name, array in arrays.items() if not array.flags.writeable]:
+        raise ValueError(f"{owner}: {', '.join(fixed)}: read-only, as in a folded model; call its train() first")
 
 
 def name_or_none(operation: str, name: str, value: _Name | None) -> _Name | None:

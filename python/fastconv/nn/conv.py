@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11 on
 
 
+def _is_immutable(array: object) -> bool:
+    """Return whether nobody can write to an array: its memory is that of bytes."""
+    while isinstance(array, np.ndarray):
+        if array.flags.writeable:
+            return False
+        array = array.base
+    return isinstance(array, bytes)
+
+
 class Conv(Layer):
     """Convolution over ``rank`` spatial axes; use `Conv1d`, `Conv2d` or `Conv3d`.
 
@@ -144,23 +153,31 @@ class Conv(Layer):
         """Enter training mode, in which the weight changes and nothing is kept of it. Return the layer."""
         self._kept = None
         if not self.parameters["weight"].flags.writeable:
-            self._parameters = {**self._parameters, "weight": self.parameters["weight"].copy()}
+            self._have_own({name: value.copy() for name, value in self.parameters.items()})
         return super().train()
 
     def eval(self) -> Self:
         """Enter evaluation mode: a transformed weight is kept until the weight's values change. Return the layer."""
-        self._kept = _core.KeptWeight()
+        self._kept = _core.KeptWeight(_is_immutable(self.parameters["weight"]))
         return super().eval()
 
     def fix_weight(self) -> None:
-        """Make the weight a read-only copy, until `train` is called.
+        """Have parameters of its own, of which the weight is read-only until `train` is called.
 
         In evaluation mode the layer then keeps what kernels make of the weight, and needn't look whether its values are
         still the same. `fold_batch_norm` does this with all convolutions of a model.
         """
-        weight = self.parameters["weight"].copy()
-        weight.flags.writeable = False
-        self._parameters = {**self._parameters, "weight": weight}
+        parameters = {name: value.copy() for name, value in self.parameters.items()}
+        weight = parameters["weight"]
+        # Memory of bytes can't be made writable again.
+        parameters["weight"] = np.frombuffer(weight.tobytes(), weight.dtype).reshape(weight.shape)
+        self._have_own(parameters)
+        self._kept = None if self.training else _core.KeptWeight(constant=True)
+
+    def _have_own(self, parameters: dict[str, Array]) -> None:
+        """Take these parameters, and share gradients with no twin any longer."""
+        self._parameters = parameters
+        self._gradients = {}
 
     def _shown(self) -> dict[str, tuple[object, object]]:
         """Return the arguments that `repr` shows where they aren't the default: (value, default) by name."""

@@ -36,9 +36,10 @@ def fold_batch_norm(model: Layer) -> Layer:
     -------
     Layer
         A model of the same kind in evaluation mode. Its outputs are those of ``model`` in evaluation mode, up to
-        rounding. The weights of its convolutions are read-only copies: their layers keep them a second time, in the
-        layout or the transform that kernels want. Other layers that nothing was folded into share their arrays with
-        those of ``model``. After ``train()`` weights may be written to again.
+        rounding. Its convolutions, but for transposed and separable ones, have parameters of their own and weights that
+        are read-only until ``train()`` is called: they are kept a second time, in the layout or the transform that
+        kernels want for the last shape of input. Other layers that nothing was folded into share their arrays with
+        those of ``model``.
 
     References
     ----------

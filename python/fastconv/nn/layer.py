@@ -246,7 +246,7 @@ class Layer(ABC):
         faults += [
             f"{name} has shape {new.shape}, expected {old.shape}" for name, old, new in common if old.shape != new.shape
         ]
-        faults += [f"{name} is read-only until train() is called" for name in own if not own[name].flags.writeable]
+        faults += [f"{name} is read-only: call train() first" for name in own if not own[name].flags.writeable]
         if faults:
             raise ValueError(f"load_state_dict: {'; '.join(faults)}")
         for name, old, new in common:

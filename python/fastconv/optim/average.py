@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from fastconv._arguments import Array
+from fastconv._arguments import Array, check_writable
 from fastconv.nn import Layer
 
 
@@ -30,7 +30,7 @@ class ExponentialMovingAverage:
     Raises
     ------
     ValueError
-        If ``decay`` is out of range.
+        If ``decay`` is out of range, or a parameter is read-only, as in a folded model until its ``train()`` is called.
 
     References
     ----------
@@ -59,6 +59,7 @@ class ExponentialMovingAverage:
         self.decay = decay
         self._updates = 0
         self._values: dict[str, Array] = {**model.parameters, **model.buffers}
+        check_writable("ExponentialMovingAverage", self._values)
         self._averages = {name: value.copy() for name, value in self._values.items()}
 
     def update(self) -> None:

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from fastconv import runtime
-from fastconv._arguments import Array
+from fastconv._arguments import Array, check_writable
 from fastconv.nn import Layer
 from fastconv.optim.group import Group, Rates, resolve
 
@@ -50,7 +50,8 @@ class Optimizer(ABC):
     Raises
     ------
     ValueError
-        If ``learning_rate`` or ``weight_decay`` is negative or not finite, or a group has no parameters.
+        If ``learning_rate`` or ``weight_decay`` is negative or not finite, a group has no parameters, or a parameter is
+        read-only, as in a folded model until its ``train()`` is called.
     """
 
     moments: ClassVar[tuple[str, ...]]
@@ -63,6 +64,7 @@ class Optimizer(ABC):
         self._steps = 0
         self._model = model
         self._parameters = dict(model.parameters)
+        check_writable(type(self).__name__, self._parameters)
         self._factors = resolve(type(self).__name__, self._parameters, groups)
         self._moments = {
             name: [np.zeros_like(parameter) for _ in self.moments] for name, parameter in self._parameters.items()
