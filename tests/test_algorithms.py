@@ -109,3 +109,19 @@ def test_planes_of_large_images_come_in_blocks_that_fit_together(size, stride, d
         *(fc.conv2d_backward(grad, x, weight, **sliding, algorithm=name) for name in ("planar", "direct")), strict=True
     ):
         np.testing.assert_array_equal(one, other, isa)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("kernel", "channels", "stride"), [(3, 16, 1), (3, 23, 2), (5, 40, 1)])
+def test_lines_of_every_width_are_added_up_exactly(kernel, channels, stride, dtype, isa):
+    """Tiles of lines have 1, 4, 7 or 8 pixels, of one vector of channels or two, by the width and the taps."""
+    rng = np.random.default_rng(0)
+    how = {"stride": stride, "padding": kernel // 2, "groups": channels}
+    w = rng.integers(-4, 5, (kernel, kernel, 1, channels)).astype(dtype)
+    for width in (*range(1, 37), 41, 42, 49, 56, 64, 65, 70):
+        x = rng.integers(-4, 5, (1, 4, width, channels)).astype(dtype)
+        found, expected = (fc.conv2d(x, w, algorithm=name, **how) for name in ("grouped", "im2col"))
+        np.testing.assert_array_equal(found, expected, f"{width}")
+        found, expected = (fc.conv2d_backward(expected, x, w, algorithm=name, **how) for name in ("grouped", "im2col"))
+        np.testing.assert_array_equal(found.input, expected.input, f"{width}")
+        np.testing.assert_array_equal(found.weight, expected.weight, f"{width}")

@@ -150,7 +150,27 @@ def test_a_fixed_weight_is_packed_once_and_for_all_threads_and_instruction_sets(
     with ThreadPoolExecutor(4) as pool:
         inputs = [x, x[:, :2].copy(), np.concatenate([x, x])] * 6
         for image, found in zip(inputs, pool.map(layer, inputs), strict=True):
-            np.testing.assert_array_equal(found, layer(image))
+            plain = conv.conv2d(image, layer.parameters["weight"], layer.parameters["bias"])
+            np.testing.assert_array_equal(found, plain)
+
+
+@pytest.mark.parametrize(("kind", "shape"), [
+    (nn.Conv1d, (2, 33, 20)), (nn.Conv3d, (1, 5, 4, 6, 20)), (nn.Conv2d, (0, 5, 5, 20)),
+], ids=str)  # fmt: skip
+def test_a_fixed_weight_of_any_rank(kind, shape):
+    layer = fixed(kind(20, 50, 1, seed=0))
+    function = getattr(conv, kind.__name__.lower())
+    x = np.random.default_rng(0).standard_normal(shape, np.float32)
+    for _ in range(2):
+        np.testing.assert_array_equal(layer(x), function(x, layer.parameters["weight"], layer.parameters["bias"]))
+    assert (layer._kept.bytes > 0) == (x.size > 0)
+
+
+@pytest.mark.parametrize("channels", [(0, 4), (4, 0)])
+def test_a_fixed_weight_without_channels(channels):
+    layer = fixed(nn.Conv2d(*channels, 3, seed=0))
+    assert layer(np.zeros((1, 5, 5, channels[0]), np.float32)).shape == (1, 3, 3, channels[1])
+    assert layer.train().parameters["weight"].flags.writeable
 
 
 def test_a_weight_that_may_change_is_packed_anew():
