@@ -28,8 +28,10 @@ class Fetcher {
         share_ = steps > 0 ? (now_.lines() + steps - 1) / steps : 0;
     }
 
-    // Run by run.
-    explicit Fetcher(const Ahead<T> (&ahead)[2]) : now_(ahead[0]), then_(ahead[1]) {}
+    // Run by run, in so many of them.
+    Fetcher(const Ahead<T> (&ahead)[2], index_t runs) : now_(ahead[0]), then_(ahead[1]) {
+        share_ = runs > 0 ? (now_.lines() + then_.lines() + runs - 1) / runs : 0;
+    }
 
     // The first of them between tiles, the second inside of one: a function that is called makes it save its sums.
     __attribute__((noinline)) void step_between() { step(); }
@@ -43,7 +45,8 @@ class Fetcher {
     }
 
     // The next ones, at most so many.
-    FASTCONV_INLINE Run take(index_t lines) {
+    FASTCONV_INLINE Run take(index_t most) {
+        const index_t lines = smaller(most, share_);
         if (now_.at >= now_.end && !next_row()) {
             now_ = then_;
             then_ = {};

@@ -145,7 +145,8 @@ struct OuterVisit {
 
 template <class T>
 void add_outer_products(const OuterBlock<T>& block) noexcept {
-    Fetcher<T> ahead(block.ahead);
+    const Panels panels = cut_into_panels<T>(block.columns);
+    Fetcher<T> ahead(block.ahead, (panels.wide + panels.narrow) * (block.depth / kRows));  // tiles, at least
     for_each_panel<T>(block.columns, block.rows, OuterVisit<T>{block, ahead});
 }
 
