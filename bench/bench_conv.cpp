@@ -44,10 +44,10 @@ void run(benchmark::State& state, const Layer& layer, index_t batch, const std::
                 conv_forward<float>(request, g, {input, weight, nullptr, false, output});
                 break;
             case Pass::kBackwardInput:
-                conv_backward_input<float>(request, g, {output, weight, arrays.input.data()});
+                conv_backward_input<float>(request, g, {output_view<float>(g, output), weight, arrays.input.data()});
                 break;
             case Pass::kBackwardWeight:
-                conv_backward_weight<float>(request, g, {output, input, weight});
+                conv_backward_weight<float>(request, g, {output_view<float>(g, output), input, weight});
                 break;
         }
         benchmark::ClobberMemory();

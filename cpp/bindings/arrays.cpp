@@ -185,6 +185,17 @@ Contiguous<T>::Contiguous(const std::string& operation, const char* name, const 
     *this = Contiguous(array);
 }
 
+bool has_whole_planes(const py::array& array, int rank) {
+    const py::ssize_t channel = array.ndim() - 1;
+    py::ssize_t stride = array.itemsize();
+    if (array.size() == 0 || array.shape(channel) == 1 || array.strides(channel) == stride) return false;
+    for (py::ssize_t axis = channel - 1; axis >= channel - rank; --axis) {
+        if (array.shape(axis) > 1 && array.strides(axis) != stride) return false;
+        stride *= array.shape(axis);
+    }
+    return true;
+}
+
 template <class T>
 Activation<T>::Activation(const std::string& operation, const char* name, const py::array& array, int rank,
                           bool batched, bool planes) {

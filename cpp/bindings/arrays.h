@@ -30,6 +30,9 @@ bool is_contiguous(const py::array& array);
 // The shape with a batch axis of one in front where the array lacks it; `batched` says which it was.
 Shape batched_shape(Shape shape, int rank, bool& batched);
 
+// Whether channels, the last axis, are planes: each with the values of an image's pixels side by side.
+bool has_whole_planes(const py::array& array, int rank);
+
 // Throws TypeError unless the array is float32 or float64 in the machine's byte order.
 bool is_float64(const std::string& operation, const char* name, const py::array& array);
 

@@ -19,7 +19,9 @@ py::array forward(const py::array& input, const py::array& weight, const std::op
         using T = decltype(type);
         bool batched;
         const ConvGeometry geometry(window, batched_shape(shape_of(input), window.rank, batched), shape_of(weight));
-        const Activation<T> source(operation, "input", input, window.rank, batched);
+        const bool planes = has_whole_planes(input, window.rank) &&
+                            conv_reads_planes<T>({operation, algorithm}, geometry, Pass::kForward, Operand::kInput);
+        const Activation<T> source(operation, "input", input, window.rank, batched, planes);
         const Contiguous<T> matrix(operation, "weight", weight);
         Contiguous<T> offset;
         if (bias) {
@@ -37,6 +39,24 @@ py::array forward(const py::array& input, const py::array& weight, const std::op
     });
 }
 
+// The gradient of an output: C-contiguous, or in whole planes where these may stay.
+template <class T>
+struct OutputGradient {
+    OutputGradient(const ConvGeometry& g, const std::string& operation, const py::array& array, int rank, bool batched,
+                   bool may_stay) {
+        if (may_stay) {
+            view = planes.emplace(operation, "grad_output", array, rank, batched, true).view();
+        } else {
+            pixels = Contiguous<T>(operation, "grad_output", array);
+            view = output_view<T>(g, pixels.data());
+        }
+    }
+
+    std::optional<Activation<T>> planes;
+    Contiguous<T> pixels;
+    TensorView<const T> view;
+};
+
 py::tuple backward(const py::array& grad_output, const py::array& input, const py::array& weight,
                    const ConvWindow& window, const std::string& algorithm, bool with_input, bool with_weight,
                    bool with_bias) {
@@ -46,23 +66,33 @@ py::tuple backward(const py::array& grad_output, const py::array& input, const p
         bool batched;
         const ConvGeometry geometry(window, batched_shape(shape_of(input), window.rank, batched), shape_of(weight));
         check_shape(operation, "grad_output", grad_output, without_batch(geometry.output_shape(), batched));
-        const Contiguous<T> gradient(operation, "grad_output", grad_output);
-        std::optional<Activation<T>> source;  // one gradient alone reads its values, and has it copied if need be
-        if (with_weight) source.emplace(operation, "input", input, window.rank, batched);
-        const Contiguous<T> matrix(operation, "weight", weight);
         const Request request{operation, algorithm};
+        const auto reads_planes = [&](Pass pass, Operand operand) {
+            return conv_reads_planes<T>(request, geometry, pass, operand);
+        };
+        // Copied once if one of the passes can't read it as it is.
+        const bool planes = has_whole_planes(grad_output, window.rank) && !with_bias &&
+                            (!with_input || reads_planes(Pass::kBackwardInput, Operand::kGradOutput)) &&
+                            (!with_weight || reads_planes(Pass::kBackwardWeight, Operand::kGradOutput));
+        const OutputGradient<T> gradient(geometry, operation, grad_output, window.rank, batched, planes);
+        std::optional<Activation<T>> source;  // one gradient alone reads its values, and has it copied if need be
+        if (with_weight)
+            source.emplace(
+                operation, "input", input, window.rank, batched,
+                has_whole_planes(input, window.rank) && reads_planes(Pass::kBackwardWeight, Operand::kInput));
+        const Contiguous<T> matrix(operation, "weight", weight);
 
         const Gradient<T> grad_input(operation, with_input, shape_of(input));
         const Gradient<T> grad_weight(operation, with_weight, shape_of(weight));
         const Gradient<T> grad_bias(operation, with_bias, {geometry.out_channels});
         {
             const py::gil_scoped_release nogil;
-            if (with_input)
-                conv_backward_input<T>(request, geometry, {gradient.data(), matrix.data(), grad_input.data});
+            if (with_input) conv_backward_input<T>(request, geometry, {gradient.view, matrix.data(), grad_input.data});
             if (with_weight)
-                conv_backward_weight<T>(request, geometry, {gradient.data(), source->view(), grad_weight.data});
+                conv_backward_weight<T>(request, geometry, {gradient.view, source->view(), grad_weight.data});
             if (with_bias)
-                conv_backward_bias<T>(geometry.output_rows(), geometry.out_channels, gradient.data(), grad_bias.data);
+                conv_backward_bias<T>(geometry.output_rows(), geometry.out_channels, gradient.view.data,
+                                      grad_bias.data);
         }
         return py::make_tuple(grad_input.array, grad_weight.array, grad_bias.array);
     });

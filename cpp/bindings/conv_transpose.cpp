@@ -30,7 +30,7 @@ py::array forward(const py::array& input, const py::array& weight, const std::op
         T* target = output.mutable_data();
         const py::gil_scoped_release nogil;
         conv_backward_input<T>({operation, algorithm, kind}, geometry,
-                               {source.data(), matrix.data(), target, offset.data()});
+                               {output_view<T>(geometry, source.data()), matrix.data(), target, offset.data()});
         return output;
     });
 }
@@ -60,7 +60,8 @@ py::tuple backward(const py::array& grad_output, const py::array& input, const p
             if (with_input)
                 conv_forward<T>(request, geometry, {gradient.view(), matrix.data(), nullptr, false, grad_input.data});
             if (with_weight)
-                conv_backward_weight<T>(request, geometry, {source.data(), gradient.view(), grad_weight.data});
+                conv_backward_weight<T>(request, geometry,
+                                        {output_view<T>(geometry, source.data()), gradient.view(), grad_weight.data});
             if (with_bias)
                 conv_backward_bias<T>(geometry.input_rows(), geometry.in_channels, whole_gradient.data(),
                                       grad_bias.data);

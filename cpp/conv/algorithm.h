@@ -18,6 +18,7 @@ namespace fastconv {
 class KeptWeight;
 
 enum class Pass { kForward, kBackwardInput, kBackwardWeight };
+enum class Operand { kInput, kGradOutput };
 
 template <class T>
 struct ForwardArguments {
@@ -31,7 +32,7 @@ struct ForwardArguments {
 
 template <class T>
 struct BackwardInputArguments {
-    const T* grad_output;
+    TensorView<const T> grad_output;  // C-contiguous, but where the algorithm reads planes
     const T* weight;
     T* grad_input;
     const T* bias = nullptr;  // in_channels values, or null: a transposed convolution has one
@@ -40,10 +41,16 @@ struct BackwardInputArguments {
 
 template <class T>
 struct BackwardWeightArguments {
-    const T* grad_output;
+    TensorView<const T> grad_output;
     TensorView<const T> input;
     T* grad_weight;
 };
+
+// What lies like an output, its channels side by side.
+template <class T>
+TensorView<const T> output_view(const ConvGeometry& g, const T* values) {
+    return contiguous_view(values, g.output_extents(), g.out_channels);
+}
 
 template <class T>
 struct Algorithm {
@@ -58,6 +65,8 @@ struct Algorithm {
     // Results are sums of the very products: exact on small integers, and what isn't finite reaches those alone that
     // hold it. Not so where the numbers are transformed first.
     bool exact = true;
+    // Whether a pass reads an operand as it is if its channels are whole planes; never, if null.
+    bool (*reads_planes)(const ConvGeometry&, Pass, Operand) = nullptr;
 };
 
 template <class T>

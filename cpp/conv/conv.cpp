@@ -37,6 +37,13 @@ PassPlan plan_pass(const Request& request, const ConvGeometry& g, Pass pass) {
 }
 
 template <class T>
+bool conv_reads_planes(const Request& request, const ConvGeometry& g, Pass pass, Operand operand) {
+    if (is_empty(g) || wraps(g)) return false;
+    const Algorithm<T>& algorithm = chosen<T>(request, g, pass);
+    return algorithm.reads_planes != nullptr && algorithm.reads_planes(g, pass, operand);
+}
+
+template <class T>
 void conv_forward(const Request& request, const ConvGeometry& g, ForwardArguments<T> arguments) {
     const bool added_to = wraps(g), empty = is_empty(g);
     arguments.relu = request.activation == ActivationKind::kRelu && !added_to && !empty;
@@ -79,6 +86,7 @@ void conv_backward_bias(index_t pixels, index_t channels, const T* grad_output, 
 
 #define FASTCONV_INSTANTIATE(T)                                                                                 \
     template PassPlan plan_pass<T>(const Request&, const ConvGeometry&, Pass);                                  \
+    template bool conv_reads_planes<T>(const Request&, const ConvGeometry&, Pass, Operand);                     \
     template void conv_forward(const Request&, const ConvGeometry&, ForwardArguments<T>);                       \
     template void conv_backward_input(const Request&, const ConvGeometry&, BackwardInputArguments<T>);          \
     template void conv_backward_weight(const Request&, const ConvGeometry&, const BackwardWeightArguments<T>&); \

@@ -24,6 +24,11 @@ struct PassPlan {
 template <class T>
 PassPlan plan_pass(const Request& request, const ConvGeometry& geometry, Pass pass);
 
+// Whether the pass reads an operand as it is if its channels are whole planes, each with all of an image's pixels side
+// by side; else the operand has to be laid out pixel by pixel first.
+template <class T>
+bool conv_reads_planes(const Request& request, const ConvGeometry& geometry, Pass pass, Operand operand);
+
 template <class T>
 void conv_forward(const Request& request, const ConvGeometry& geometry, ForwardArguments<T> arguments);
 

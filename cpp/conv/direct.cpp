@@ -48,9 +48,8 @@ RowProduct<T> forward_product(const ConvGeometry& g, const ForwardArguments<T>& 
 // The transposed weight is a view: its rows are the output channels, its columns the input channels.
 template <class T>
 RowProduct<T> backward_product(const ConvGeometry& g, const BackwardInputArguments<T>& arguments, const RowMap& map) {
-    const TensorView<const T> source = contiguous_view(arguments.grad_output, g.output_extents(), g.out_channels);
     RowProduct<T> product;
-    product.source = RowSource<T>::of_map(map, source, g.groups == 1, kLongestCopy);
+    product.source = RowSource<T>::of_map(map, arguments.grad_output, g.groups == 1, kLongestCopy);
     product.target = contiguous_view(arguments.grad_input, g.input_extents(), g.in_channels);
     product.groups = g.groups;
     product.depth = product.source.joined * g.group_outputs();
@@ -138,7 +137,11 @@ template <class T>
 OuterProduct<T> weight_product(const ConvGeometry& g, const BackwardWeightArguments<T>& arguments) {
     OuterProduct<T> product;
     product.source = RowSource<T>::of_map(forward_map(g, g.batch), arguments.input, g.groups == 1, kLongestSum);
-    product.right = arguments.grad_output;
+    product.right = arguments.grad_output.data;
+    if (is_spread(arguments.grad_output)) {
+        product.right_plane = arguments.grad_output.channel_stride;
+        product.right_image = arguments.grad_output.batch_stride;
+    }
     product.right_pitch = g.out_channels;
     product.groups = g.groups;
     product.depth = product.source.joined * g.group_inputs();
@@ -153,9 +156,8 @@ OuterProduct<T> weight_product(const ConvGeometry& g, const BackwardWeightArgume
 template <class T>
 OuterProduct<T> exchanged_product(const ConvGeometry& g, const BackwardWeightArguments<T>& arguments, const RowMap& map,
                                   T* sums) {
-    const TensorView<const T> source = contiguous_view(arguments.grad_output, g.output_extents(), g.out_channels);
     OuterProduct<T> product;
-    product.source = RowSource<T>::of_map(map, source, true, kLongestSum);
+    product.source = RowSource<T>::of_map(map, arguments.grad_output, true, kLongestSum);
     product.right = arguments.input.data;
     product.right_pitch = g.in_channels;
     product.depth = product.source.joined * g.out_channels;
@@ -173,7 +175,7 @@ bool exchanges(const ConvGeometry& g, const TensorView<const T>& input) {
     constexpr index_t kFewOutputs = 8;
     const index_t lanes = kernels<T>().vector_width, inputs = g.in_channels, outputs = g.out_channels;
     if (g.groups > 1 || outputs * round_up(inputs, lanes) >= inputs * round_up(outputs, lanes)) return false;
-    if (g.taps() == 1 && outputs < kFewOutputs) return false;
+    if (is_spread(input) || (g.taps() == 1 && outputs < kFewOutputs)) return false;
     const TensorView<const T> whole = contiguous_view(input.data, g.input_extents(), g.in_channels);
     for (std::size_t i = 0; i < kAxes; ++i) {
         const Axis& axis = g.axes[i];
@@ -229,6 +231,7 @@ void backward_weight(const ConvGeometry& g, const BackwardWeightArguments<T>& ar
 template <class T>
 std::size_t workspace(const ConvGeometry& g, Pass pass) {
     const TensorView<const T> input = contiguous_view<const T>(nullptr, g.input_extents(), g.in_channels);
+    const TensorView<const T> gradient = output_view<T>(g, nullptr);
     if (pass == Pass::kForward)
         return workspace_bytes(forward_product<T>(g, {input, nullptr, nullptr, false, nullptr}));
     if (pass == Pass::kBackwardWeight && exchanges(g, input)) {
@@ -236,12 +239,12 @@ std::size_t workspace(const ConvGeometry& g, Pass pass) {
         arena.take<T>(g.weight_size());
         std::size_t product = 0;
         for_each_backward_map(g, g.batch, [&](const RowMap& map) {
-            product = workspace_bytes(exchanged_product<T>(g, {nullptr, input, nullptr}, map, nullptr));
+            product = workspace_bytes(exchanged_product<T>(g, {gradient, input, nullptr}, map, nullptr));
         });
         return arena.used() + product;
     }
-    if (pass == Pass::kBackwardWeight) return workspace_bytes(weight_product<T>(g, {nullptr, input, nullptr}));
-    const BackwardInputArguments<T> none{nullptr, nullptr, nullptr};
+    if (pass == Pass::kBackwardWeight) return workspace_bytes(weight_product<T>(g, {gradient, input, nullptr}));
+    const BackwardInputArguments<T> none{gradient, nullptr, nullptr};
     const JoinedWidth width(g);
     Arena arena;
     std::size_t largest = 0;
@@ -253,6 +256,30 @@ std::size_t workspace(const ConvGeometry& g, Pass pass) {
     carve<T>(arena, g, width);
     for_each_joined_product<T>(g, none, width, width.inside, {}, count);
     return largest + arena.used();
+}
+
+// Whether one tap stays on its pixel: planes need nothing but a transposition then, block by block, which is made in
+// the caches. Where rows are few, many tasks share them, and each would make its own. Measured, Zen 3, time over time
+// with a copy of the whole, of 64 to 1024 channels at 56x56 to 14x14: forward 0.67 to 0.94, gradient of the input 0.67
+// to 0.94, of the weight 0.5 to 0.87.
+template <class T>
+bool stays(const ConvGeometry& g, index_t channels) {
+    constexpr index_t kFewestPixels = 1024, kLongestRow = 16384;  // bytes
+    const auto moves = [](const Axis& axis) {
+        return axis.kernel > 1 || axis.stride > 1 || axis.pad_before != 0 || axis.pad_after != 0;
+    };
+    return std::none_of(g.axes.begin(), g.axes.end(), moves) && g.output_rows() >= kFewestPixels &&
+           channels * static_cast<index_t>(sizeof(T)) <= kLongestRow;
+}
+
+// The right-hand side of a sum of products is packed anyway.
+template <class T>
+bool reads_planes(const ConvGeometry& g, Pass pass, Operand operand) {
+    if (pass == Pass::kBackwardWeight) {
+        if (exchanges(g, contiguous_view<const T>(nullptr, g.input_extents(), g.in_channels))) return false;
+        if (operand == Operand::kGradOutput) return true;
+    }
+    return stays<T>(g, operand == Operand::kInput ? g.in_channels : g.out_channels);
 }
 
 bool supports(const ConvGeometry&, Pass) { return true; }
@@ -268,13 +295,13 @@ void multiply_phase(const ConvGeometry& g, const BackwardInputArguments<T>& argu
 
 template <class T>
 std::size_t phase_workspace(const ConvGeometry& g, const RowMap& phase) {
-    return workspace_bytes(backward_product<T>(g, {nullptr, nullptr, nullptr}, phase));
+    return workspace_bytes(backward_product<T>(g, {output_view<T>(g, nullptr), nullptr, nullptr}, phase));
 }
 
 template <class T>
 const Algorithm<T>& direct_algorithm() {
-    static const Algorithm<T> algorithm{"direct",   supports,          prefers,           workspace<T>,
-                                        forward<T>, backward_input<T>, backward_weight<T>};
+    static const Algorithm<T> algorithm{"direct",          supports,           prefers, workspace<T>,   forward<T>,
+                                        backward_input<T>, backward_weight<T>, true,    reads_planes<T>};
     return algorithm;
 }
 

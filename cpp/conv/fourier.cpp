@@ -272,8 +272,7 @@ void forward(const ConvGeometry& g, const ForwardArguments<T>& arguments) {
 
 template <class T>
 void backward_input(const ConvGeometry& g, const BackwardInputArguments<T>& arguments) {
-    correlate<T>(Problem<T>(g, Pass::kBackwardInput),
-                 contiguous_view(arguments.grad_output, g.output_extents(), g.out_channels), arguments.weight,
+    correlate<T>(Problem<T>(g, Pass::kBackwardInput), arguments.grad_output, arguments.weight,
                  contiguous_view(arguments.grad_input, g.input_extents(), g.in_channels), arguments.bias,
                  arguments.relu);
 }
@@ -285,10 +284,9 @@ void backward_weight(const ConvGeometry& g, const BackwardWeightArguments<T>& ar
     Workspace<T> workspace = carve_buffer(buffer, [&](Arena& arena) { return p.carve(arena); });
     workspace.fourier.prepare();
     std::fill_n(workspace.weight, p.frequencies() * Fourier<T>::pitch(p.weight.count()), T(0));
-    const auto grad_output = contiguous_view(arguments.grad_output, g.output_extents(), g.out_channels);
     p.for_each_batch([&](index_t first, index_t pairs) {
         const Signal<const T> input{arguments.input, Side::kSource, p.lanes(g.in_channels, pairs), first};
-        const Signal<const T> gradient{grad_output, Side::kTarget, p.lanes(g.out_channels, pairs), first};
+        const Signal<const T> gradient{arguments.grad_output, Side::kTarget, p.lanes(g.out_channels, pairs), first};
         workspace.fourier.transform(p.blocks, input, workspace.source);
         workspace.fourier.transform(p.blocks, gradient, workspace.target);
         add_to_weight(p, workspace, pairs);

@@ -34,8 +34,7 @@ LaneProduct<T> forward_product(const ConvGeometry& g, const ForwardArguments<T>&
 template <class T>
 LaneProduct<T> backward_product(const ConvGeometry& g, const BackwardInputArguments<T>& arguments, const T* weight) {
     LaneProduct<T> product;
-    product.source = {RowMap{}, contiguous_view(arguments.grad_output, g.output_extents(), g.out_channels), g.groups,
-                      g.group_outputs(), g.group_inputs()};
+    product.source = {RowMap{}, arguments.grad_output, g.groups, g.group_outputs(), g.group_inputs()};
     product.target = contiguous_view(arguments.grad_input, g.input_extents(), g.in_channels);
     product.weight = weight;
     product.bias = arguments.bias;
@@ -47,7 +46,7 @@ template <class T>
 LaneOuterProduct<T> weight_product(const ConvGeometry& g, const BackwardWeightArguments<T>& arguments) {
     LaneOuterProduct<T> product;
     product.source = {forward_map(g, g.batch), arguments.input, g.groups, g.group_inputs(), g.group_outputs()};
-    product.right = arguments.grad_output;
+    product.right = arguments.grad_output.data;
     product.sums = arguments.grad_weight;
     return product;
 }
@@ -95,8 +94,9 @@ std::size_t workspace(const ConvGeometry& g, Pass pass) {
     const TensorView<const T> input = contiguous_view<const T>(nullptr, g.input_extents(), g.in_channels);
     if (pass == Pass::kForward)
         return workspace_bytes(forward_product<T>(g, {input, nullptr, nullptr, false, nullptr}));
-    if (pass == Pass::kBackwardWeight) return workspace_bytes(weight_product<T>(g, {nullptr, input, nullptr}));
-    LaneProduct<T> product = backward_product<T>(g, {nullptr, nullptr, nullptr}, nullptr);
+    if (pass == Pass::kBackwardWeight)
+        return workspace_bytes(weight_product<T>(g, {output_view<T>(g, nullptr), input, nullptr}));
+    LaneProduct<T> product = backward_product<T>(g, {output_view<T>(g, nullptr), nullptr, nullptr}, nullptr);
     std::size_t largest = 0;
     for_each_backward_map(g, g.batch, [&](const RowMap& map) {
         product.source.map = map;

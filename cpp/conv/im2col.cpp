@@ -48,7 +48,7 @@ struct Problem {
     RowProduct<T> backward_input(const BackwardInputArguments<T>& arguments, index_t group, index_t row, index_t rows,
                                  T* patches) const {
         const index_t column = group * g.group_outputs();
-        return matrix_product<T>(rows, arguments.grad_output + row * g.out_channels + column, g.out_channels,
+        return matrix_product<T>(rows, arguments.grad_output.data + row * g.out_channels + column, g.out_channels,
                                  g.group_outputs(), {arguments.weight + column, 1, g.out_channels}, length, patches,
                                  length);
     }
@@ -57,7 +57,7 @@ struct Problem {
                                     index_t rows, const T* patches, T* sums) const {
         const index_t column = group * g.group_outputs();
         return transposed_product<T>(rows, patches, length, length,
-                                     arguments.grad_output + row * g.out_channels + column, g.out_channels,
+                                     arguments.grad_output.data + row * g.out_channels + column, g.out_channels,
                                      g.group_outputs(), sums, g.group_outputs());
     }
 };
@@ -143,13 +143,13 @@ std::size_t workspace(const ConvGeometry& g, Pass pass) {
             return arena.used() +
                    workspace_bytes(problem.forward({{}, nullptr, nullptr, false, nullptr}, 0, 0, rows, nullptr));
         case Pass::kBackwardInput:
-            return arena.used() +
-                   workspace_bytes(problem.backward_input({nullptr, nullptr, nullptr}, 0, 0, rows, nullptr));
+            return arena.used() + workspace_bytes(problem.backward_input({output_view<T>(g, nullptr), nullptr, nullptr},
+                                                                         0, 0, rows, nullptr));
         case Pass::kBackwardWeight:
             break;
     }
-    return arena.used() +
-           workspace_bytes(problem.backward_weight({nullptr, {}, nullptr}, 0, 0, rows, nullptr, nullptr));
+    return arena.used() + workspace_bytes(problem.backward_weight({output_view<T>(g, nullptr), {}, nullptr}, 0, 0, rows,
+                                                                  nullptr, nullptr));
 }
 
 bool supports(const ConvGeometry&, Pass) { return true; }

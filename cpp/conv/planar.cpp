@@ -123,7 +123,7 @@ void forward(const ConvGeometry& g, const ForwardArguments<T>& arguments) {
 
 template <class T>
 void backward_input(const ConvGeometry& g, const BackwardInputArguments<T>& arguments) {
-    const auto source = contiguous_view(arguments.grad_output, g.output_extents(), g.out_channels);
+    const TensorView<const T>& source = arguments.grad_output;
     const auto target = contiguous_view(arguments.grad_input, g.input_extents(), g.in_channels);
     const index_t inputs = g.group_inputs(), outputs = g.group_outputs();
     Buffer buffer;
@@ -185,7 +185,7 @@ void backward_weight(const ConvGeometry& g, const BackwardWeightArguments<T>& ar
     const Kernels<T>& table = kernels<T>();
     Buffer buffer;
     const auto workspace = carve_buffer(buffer, [&](Arena& arena) { return carve<T>(arena, plan, size); });
-    const auto all = contiguous_view(arguments.grad_output, g.output_extents(), g.out_channels);
+    const TensorView<const T>& all = arguments.grad_output;
 
     parallel_for(plan.slices * g.groups, plan.threads, [&](index_t cut, int worker) {
         const index_t slice = cut / g.groups, group = cut % g.groups;

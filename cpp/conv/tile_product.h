@@ -41,7 +41,7 @@ struct TileProduct {
         : g(geometry),
           backward(true),
           tiles(phase, scheme),
-          source(contiguous_view(arguments.grad_output, geometry.output_extents(), geometry.out_channels)),
+          source(arguments.grad_output),
           target(
               targets_of(phase, contiguous_view(arguments.grad_input, geometry.input_extents(), geometry.in_channels))),
           weight(arguments.weight),

@@ -11,7 +11,7 @@ struct TileSum {
         : g(geometry),
           tiles(forward_map(geometry, geometry.batch), scheme),
           source(arguments.input),
-          grad_output(contiguous_view(arguments.grad_output, geometry.output_extents(), geometry.out_channels)),
+          grad_output(arguments.grad_output),
           grad_weight(arguments.grad_weight) {}
 
     const ConvGeometry& g;

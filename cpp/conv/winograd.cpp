@@ -180,8 +180,9 @@ std::size_t workspace(const ConvGeometry& g, Pass pass) {
     if (pass == Pass::kForward)
         return workspace_bytes(TileProduct<T>(g, scheme, ForwardArguments<T>{input, nullptr, nullptr, false, nullptr}));
     if (pass == Pass::kBackwardWeight)
-        return workspace_bytes(TileSum<T>(g, scheme, BackwardWeightArguments<T>{nullptr, input, nullptr}));
-    const BackwardInputArguments<T> none{nullptr, nullptr, nullptr};
+        return workspace_bytes(
+            TileSum<T>(g, scheme, BackwardWeightArguments<T>{output_view<T>(g, nullptr), input, nullptr}));
+    const BackwardInputArguments<T> none{output_view<T>(g, nullptr), nullptr, nullptr};
     std::size_t largest = 0;
     for_each_phase(g, [&](const RowMap& phase, const Best& best) {
         largest = std::max(largest, workspace_bytes(TileProduct<T>(g, phase, best.scheme, none)));

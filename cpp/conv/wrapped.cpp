@@ -197,9 +197,10 @@ void add_wrapped(const ConvGeometry& g, const BackwardInputArguments<T>& argumen
     const auto scratch = carve_buffer(buffer, [&](Arena& arena) { return carve<T>(arena, g); });
     for_each_piece(g, [&](const Piece& piece) {
         const ConvGeometry product = one_tap(g, piece.rows);
-        gather_outputs(g, piece, arguments.grad_output, scratch.outputs);
+        gather_outputs(g, piece, arguments.grad_output.data, scratch.outputs);
         best<T>(product, Pass::kBackwardInput)
-            .backward_input(product, {scratch.outputs, weight_of(g, arguments.weight, piece.tap), scratch.inputs});
+            .backward_input(product, {output_view<T>(product, scratch.outputs),
+                                      weight_of(g, arguments.weight, piece.tap), scratch.inputs});
         // One after the other, because several outputs may meet the same pixel; a task, because denormals are zero
         // there.
         parallel_for(1, 1, [&](index_t, int) {
@@ -219,9 +220,10 @@ void add_wrapped(const ConvGeometry& g, const BackwardWeightArguments<T>& argume
     for_each_piece(g, [&](const Piece& piece) {
         const ConvGeometry product = one_tap(g, piece.rows);
         gather_inputs(g, piece, arguments.input, scratch.inputs);
-        gather_outputs(g, piece, arguments.grad_output, scratch.outputs);
+        gather_outputs(g, piece, arguments.grad_output.data, scratch.outputs);
         const auto rows = contiguous_view<const T>(scratch.inputs, product.input_extents(), g.in_channels);
-        best<T>(product, Pass::kBackwardWeight).backward_weight(product, {scratch.outputs, rows, scratch.weight});
+        best<T>(product, Pass::kBackwardWeight)
+            .backward_weight(product, {output_view<T>(product, scratch.outputs), rows, scratch.weight});
         const index_t size = g.group_inputs() * g.out_channels;
         add_row(scratch.weight, size, arguments.grad_weight + piece.tap * size);
     });

@@ -120,6 +120,16 @@ void for_each_run(const RowMap& map, index_t first_row, index_t rows, Visit visi
     }
 }
 
+// The same image by image, of so many pixels each: visit(first of the rows asked for, image, its first pixel, rows).
+template <class Visit>
+void for_each_stretch(index_t pixels, index_t first_row, index_t rows, Visit visit) {
+    for (index_t done = 0, count; done < rows; done += count) {
+        const index_t image = (first_row + done) / pixels, pixel = (first_row + done) % pixels;
+        count = std::min(rows - done, pixels - pixel);
+        visit(done, image, pixel, count);
+    }
+}
+
 // out[tap * pitch + row] = inside(n, d, h, w) as an address, or `outside` where the window leaves the
 // source. Address is a pointer (rows of a tensor) or an index (positions in a plane); the address of
 // source position (n, d, h, w) is base + n * batch_stride + d * strides[0] + h * strides[1] + w * strides[2].

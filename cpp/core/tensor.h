@@ -18,6 +18,11 @@ struct TensorView {
     index_t channel_stride = 1;  // more where channels are planes, whose pixels are neighbours along the width
 };
 
+template <class T>
+bool is_spread(const TensorView<T>& view) {
+    return view.channel_stride != 1;
+}
+
 // The rows of a matrix, `pitch` elements apart, as the pixels of an activation.
 template <class T>
 TensorView<T> matrix_view(T* data, index_t columns, index_t pitch) {

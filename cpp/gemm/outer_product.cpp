@@ -94,14 +94,14 @@ Plan make_plan(const OuterProduct<T>& product, const Kernels<T>& kernels) {
                  (product.columns >= kFewestColumnsToPack && product.source.tensor.channels >= kManyChannels);
 
     plan.lines = !plan.narrow && product.source.has_short_rows(kShortRow) && plan.result_rows <= kFewSums;
-    plan.direct = plan.lines && product.columns % kernels.vector_width == 0;
+    plan.direct = plan.lines && product.columns % kernels.vector_width == 0 && !product.right_is_spread();
     if (plan.lines) plan.packs = false;
 
     const index_t affordable = kMostPartialSums / std::max<index_t>(plan.result_size, 1);
     plan.slices = std::clamp<index_t>(std::min(plan.rows / kFewestRowsPerSlice, affordable), 1, kMostSlices);
     plan.rows_per_slice = ceil_div(plan.rows, plan.slices);
-    plan.fetches =
-        plan.lines && product.columns * value >= kLongRightRow && plan.rows * product.columns * value >= kFarRightBytes;
+    plan.fetches = plan.lines && !product.right_is_spread() && product.columns * value >= kLongRightRow &&
+                   plan.rows * product.columns * value >= kFarRightBytes;
     index_t most_rows = kRows;
     if (plan.fetches) {
         most_rows = std::clamp(kFetchedBytes / (product.columns * value), kFewestRows, kRows);
@@ -220,11 +220,21 @@ struct Sum {
     }
 
     void pack(const Part& part, index_t row, index_t rows, T* panels) const {
-        for (index_t s = part.first_segment; s < part.last_segment; ++s, panels += kRows * plan.padded_columns) {
-            const Segment segment = segment_at(s);
+        for (index_t s = part.first_segment; s < part.last_segment; ++s, panels += kRows * plan.padded_columns)
+            pack(segment_at(s), row, rows, panels);
+    }
+
+    void pack(const Segment& segment, index_t row, index_t rows, T* panels) const {
+        if (!product.right_is_spread()) {
             kernels.pack_panels({product.right + row * product.right_pitch + segment.column, product.right_pitch, 1,
                                  rows, segment.columns, panels, 0, rows});
+            return;
         }
+        const index_t pixels = product.source.map.pixels();
+        for_each_stretch(pixels, row, rows, [&](index_t first, index_t image, index_t pixel, index_t count) {
+            const T* start = product.right + image * product.right_image + pixel + segment.column * product.right_plane;
+            kernels.pack_panels({start, 1, product.right_plane, count, segment.columns, panels, first, rows});
+        });
     }
 
     // What the next block of rows will read: of the source, where it follows in memory, and of the right-hand side.
@@ -249,12 +259,24 @@ struct Sum {
         const index_t count = std::min(plan.rows_per_block, part.last_row - row - rows);
         if (count <= 0 || plan.narrow) return next;
         const Segment first = segment_at(part.first_segment), last = segment_at(part.last_segment - 1);
+        const index_t columns = last.column + last.columns - first.column;
+        // Of planes what is left of the image, plane by plane.
+        const TensorView<const T>& source = product.source.tensor;
+        const index_t pixels = product.source.map.pixels(), image = (row + rows) / pixels,
+                      pixel = (row + rows) % pixels, stretch = std::min(count, pixels - pixel);
         next.right = {product.right + (row + rows) * product.right_pitch + first.column, product.right_pitch, count,
-                      last.column + last.columns - first.column};
+                      columns};
+        if (product.right_is_spread())
+            next.right = {product.right + image * product.right_image + pixel + first.column * product.right_plane,
+                          product.right_plane, columns, stretch};
         const index_t taps = ceil_div(part.last_result, product.depth) - part.first_result / product.depth;
         next.calls = taps * ceil_div(product.depth, plan.packs ? kPackedChannels : product.depth) *
                      (part.last_segment - part.first_segment);
-        if (plan.taps == 1 && rows > 1) {
+        if (is_spread(source)) {
+            next.source = {
+                source.data + image * source.batch_stride + pixel + part.first_result * source.channel_stride,
+                source.channel_stride, part.last_result - part.first_result, stretch};
+        } else if (plan.taps == 1 && rows > 1) {
             const index_t pitch = sources[1] - sources[0];
             if (sources[rows - 1] - sources[0] == (rows - 1) * pitch)
                 next.source = {sources[0] + rows * pitch + part.first_result, pitch, count,
@@ -326,8 +348,7 @@ struct Sum {
                     block.ahead[0] = {product.right + next * product.right_pitch + segment.column, product.right_pitch,
                                       std::min(run.count, part.last_row - next), segment.columns};
                 if (!plan.direct) {
-                    kernels.pack_panels(
-                        {block.right, product.right_pitch, 1, run.count, segment.columns, panels, 0, run.count});
+                    pack(segment, row + run.first, run.count, panels);
                     block.panels = panels;
                 }
                 kernels.add_outer_lines(block);

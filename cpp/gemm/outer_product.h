@@ -15,6 +15,11 @@ struct OuterProduct {
     RowSource<T> source;
     const T* right = nullptr;  // source.map.rows() rows of groups * columns values, right_pitch apart
     index_t right_pitch = 0;
+    // Or its columns are planes, so far apart, and so the images of source.map.pixels() values in each.
+    index_t right_plane = 1, right_image = 0;
+
+    bool right_is_spread() const { return right_plane != 1; }
+
     index_t groups = 1, depth = 0, columns = 0;
     T* sums = nullptr;  // taps x depth rows of groups * columns values, sums_pitch apart
     index_t sums_pitch = 0;

@@ -7,6 +7,7 @@
 // instead, whose rows are evenly spaced: pointers to each would cost as much as the products.
 #pragma once
 
+#include "core/isa.h"
 #include "core/row_map.h"
 #include "kernels/table.h"
 
@@ -50,11 +51,14 @@ struct RowSource {
     index_t row_length() const { return joined * tensor.channels; }
 
     // Values of scratch memory that gather() needs for so many rows and taps.
-    index_t scratch_size(index_t rows, index_t taps) const { return copies ? rows * taps * row_length() : 0; }
+    index_t scratch_size(index_t rows, index_t taps) const {
+        return copies || is_spread(tensor) ? rows * taps * row_length() : 0;
+    }
 
     // out[t * rows + r] is the row of pixel first_row + r under tap first_tap + t; `zeros` is a row of padding.
     void gather(index_t first_row, index_t rows, index_t first_tap, index_t taps, const T* zeros, T* scratch,
                 const T** out) const {
+        if (is_spread(tensor)) return lay_out(first_row, rows, scratch, out);
         if (joined == 1) {
             source_rows<const T>(tensor, zeros).gather(map, first_row, rows, first_tap, taps, out, rows);
             return;
@@ -115,6 +119,17 @@ struct RowSource {
     }
 
   private:
+    // The map has one tap, which stays on its pixel. What was planes is laid out pixel by pixel.
+    void lay_out(index_t first_row, index_t rows, T* scratch, const T** out) const {
+        for_each_stretch(map.pixels(), first_row, rows,
+                         [&](index_t first, index_t image, index_t pixel, index_t count) {
+            kernels<T>().copy_block({tensor.data + image * tensor.batch_stride + pixel, tensor.channel_stride, 1,
+                                     tensor.channels, count, scratch + first * tensor.channels, tensor.channels,
+                                     false});
+        });
+        for (index_t row = 0; row < rows; ++row) out[row] = scratch + row * tensor.channels;
+    }
+
     const T* copy_with_zeros(const T* line, index_t first, index_t positions, T* copy) const {
         const index_t extent = map.axes[kAxes - 1].extent;
         const index_t begin = std::clamp<index_t>(-first, 0, positions);

@@ -46,11 +46,14 @@ class Fetcher {
 
     // The next ones, at most so many.
     FASTCONV_INLINE Run take(index_t most) {
-        const index_t lines = smaller(most, share_);
+        index_t lines = smaller(most, share_);
         if (now_.at >= now_.end && !next_row()) {
             now_ = then_;
             then_ = {};
         }
+        // Whole short rows before: all but the last.
+        for (; now_.rows > 1 && now_.at < now_.end && now_.end - now_.at < lines * kLine; next_row())
+            for (; now_.at < now_.end; now_.at += kLine, --lines) __builtin_prefetch(now_.at, 0, 2);
         const Run run{now_.at, now_.end - now_.at > lines * kLine ? now_.at + lines * kLine : now_.end};
         now_.at = run.end;
         return run;

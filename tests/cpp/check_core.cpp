@@ -115,8 +115,8 @@ int count_failures(const Case& test, const std::string& algorithm, int& checks) 
     const Request request{operation, algorithm};
     const auto view = contiguous_view<const T>(x.data(), {1, g.axes[1].input, g.axes[2].input}, g.in_channels);
     conv_forward<T>(request, g, {view, w.data(), nullptr, false, y_got.data()});
-    conv_backward_input<T>(request, g, {dy.data(), w.data(), dx_got.data()});
-    conv_backward_weight<T>(request, g, {dy.data(), view, dw_got.data()});
+    conv_backward_input<T>(request, g, {output_view<T>(g, dy.data()), w.data(), dx_got.data()});
+    conv_backward_weight<T>(request, g, {output_view<T>(g, dy.data()), view, dw_got.data()});
     int failures = 0;
     const auto check = [&](const char* pass, bool equal) {
         ++checks;

@@ -1,0 +1,126 @@
+"""Convolutions of arrays whose channels lie in planes, as PyTorch has them: the bits of a contiguous copy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+import oracle
+from problems import GAUSSIAN, INTEGERS, assert_equal, assert_same_bits, numbers
+
+
+def in_planes(array):
+    """Return the array with the memory of one whose channels come first."""
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, -1, 1)), 1, -1)
+
+
+def among_others(array):
+    """Every third plane of every second image, at an address that no vector is aligned to."""
+    first = np.moveaxis(array, -1, 1)
+    shape = (2 * first.shape[0], 3 * first.shape[1], *first.shape[2:])
+    memory = np.full(np.prod(shape) + 1, np.nan, array.dtype)[1:].reshape(shape)
+    view = memory[1::2, 2::3]
+    view[...] = first
+    return np.moveaxis(view, 1, -1)
+
+
+def turned_round(array):
+    """The last plane first."""
+    return in_planes(array[..., ::-1])[..., ::-1]
+
+
+def one_for_all(array):
+    return np.broadcast_to(in_planes(array[..., :1]), array.shape)
+
+
+def lines_apart(array):
+    """Planes with something between their lines, which no pass reads as they are."""
+    wide = np.full((*array.shape[:-2], array.shape[-2] + 3, array.shape[-1]), np.nan, array.dtype)
+    wide = in_planes(wide)
+    wide[..., 1:-2, :] = array
+    return wide[..., 1:-2, :]
+
+
+LAYOUTS = [in_planes, among_others, turned_round, one_for_all, lines_apart]
+
+# (input, kernel, outputs, other arguments): of one tap, at least 1024 pixels in blocks that end in the middle of
+# images, and others.
+LAYERS = {
+    "more outputs": ((3, 19, 23, 17), (1, 1), 67, {}),
+    "more inputs": ((3, 19, 23, 130), (1, 1), 35, {}),
+    "groups": ((5, 13, 17, 24), (1, 1), 33, {"groups": 3}),
+    "few outputs": ((3, 19, 23, 21), (1, 1), 3, {}),
+    "few inputs": ((3, 19, 23, 3), (1, 1), 40, {}),
+    "1-D": ((9, 131, 20), (1,), 24, {}),
+    "3-D": ((2, 9, 7, 11, 13), (1, 1, 1), 19, {}),
+    "one wide": ((9, 131, 1, 20), (1, 1), 24, {}),
+    "one image": ((1, 40, 29, 31), (1, 1), 17, {}),
+    "many small images": ((400, 2, 2, 18), (1, 1), 20, {}),
+    "few pixels": ((2, 7, 9, 40), (1, 1), 56, {}),
+    "padding": ((3, 19, 23, 17), (1, 1), 20, {"padding": 1}),
+    "stride": ((3, 19, 23, 17), (3, 3), 24, {"stride": 2, "padding": 1}),
+    "first layer": ((2, 23, 31, 3), (3, 3), 16, {"padding": 1}),
+    "small groups": ((2, 13, 17, 24), (3, 3), 16, {"padding": 1, "groups": 2}),
+    "5x5": ((2, 13, 17, 12), (5, 3), 20, {"dilation": 2, "padding": "same"}),
+    "wrapped": ((2, 17, 37, 12), (1, 1), 20, {"padding": (0, 2), "padding_mode": "reflect"}),
+}
+every_layer = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
+
+
+def drawn(layer, kind, dtype):
+    """Return input, weight, gradient of the output, the layer's two passes, and its other arguments."""
+    shape, kernel, outputs, keywords = layer
+    rank = len(kernel)
+    forward, backward = getattr(fc, f"conv{rank}d"), getattr(fc, f"conv{rank}d_backward")
+    input = numbers(kind, shape, dtype, 1)
+    weight = numbers(kind, (*kernel, shape[-1] // keywords.get("groups", 1), outputs), dtype, 2)
+    grad_output = numbers(kind, forward(input, weight, **keywords).shape, dtype, 3)
+    return input, weight, grad_output, forward, backward, keywords
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
+@pytest.mark.parametrize("chosen", ["auto", "direct"])
+@every_layer
+def test_planes_give_the_bits_of_a_contiguous_copy(layer, chosen, layout, dtype, isa):
+    input, weight, grad_output, forward, backward, keywords = drawn(layer, GAUSSIAN, dtype)
+    keywords = {**keywords, "algorithm": chosen}
+    spread_input, spread_gradient = layout(input), layout(grad_output)
+    input, grad_output = np.ascontiguousarray(spread_input), np.ascontiguousarray(spread_gradient)
+    assert_same_bits(forward(spread_input, weight, **keywords), forward(input, weight, **keywords), isa)
+    for wrt in (("input",), ("weight",), ("input", "weight"), ("input", "weight", "bias")):
+        expected = backward(grad_output, input, weight, wrt=wrt, **keywords)
+        for given in ((spread_gradient, spread_input), (spread_gradient, input), (grad_output, spread_input)):
+            for found, gradient in zip(backward(*given, weight, wrt=wrt, **keywords), expected, strict=True):
+                if gradient is not None:
+                    assert_same_bits(found, gradient, layout.__name__, wrt, isa)
+
+
+@every_layer
+def test_planes_give_the_oracles_values_whatever_the_number_of_threads(layer, dtype):
+    input, weight, grad_output, forward, backward, keywords = drawn(layer, INTEGERS, dtype)
+    expected = oracle.conv(input, weight, **keywords)
+    gradients = oracle.conv_backward(grad_output, input, weight, **keywords)[:2]
+    for threads in (1, 2, 3, 8):
+        with fc.options(num_threads=threads):
+            assert_equal(forward(in_planes(input), weight, algorithm="direct", **keywords), expected, threads)
+            how = {"wrt": ("input", "weight"), "algorithm": "direct", **keywords}
+            found = backward(in_planes(grad_output), in_planes(input), weight, **how)
+            for values, known in zip(found[:2], gradients, strict=True):
+                assert_equal(values, known, threads)
+
+
+@pytest.mark.parametrize("name", ["more outputs", "many small images"])
+def test_one_image_without_a_batch_axis_may_be_planes(name, dtype):
+    (_, *_, channels), _, outputs, _ = LAYERS[name]
+    input = in_planes(numbers(GAUSSIAN, (1, 40, 29, channels), dtype))[0]
+    weight = numbers(GAUSSIAN, (1, 1, channels, outputs), dtype)
+    copy = np.ascontiguousarray(input)
+    output = fc.conv2d(input, weight)
+    assert_same_bits(output, fc.conv2d(copy, weight))
+    gradient = in_planes(output[None])[0]
+    found = fc.conv2d_backward(gradient, input, weight, wrt=("input", "weight"))
+    for values, expected in zip(found, fc.conv2d_backward(output, copy, weight, wrt=("input", "weight")), strict=True):
+        assert (values is None) == (expected is None)
+        if values is not None:
+            assert_same_bits(values, expected)
