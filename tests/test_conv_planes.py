@@ -63,6 +63,18 @@ LAYERS = {
     "first layer": ((2, 23, 31, 3), (3, 3), 16, {"padding": 1}),
     "small groups": ((2, 13, 17, 24), (3, 3), 16, {"padding": 1, "groups": 2}),
     "5x5": ((2, 13, 17, 12), (5, 3), 20, {"dilation": 2, "padding": "same"}),
+    "depthwise": ((2, 13, 17, 83), (3, 3), 83, {"groups": 83, "padding": 1}),
+    "depthwise at a stride": ((2, 13, 17, 21), (3, 3), 21, {"groups": 21, "stride": 2, "padding": 1}),
+    "depthwise with dilation": ((3, 11, 29, 17), (3, 5), 17, {"groups": 17, "dilation": (1, 3), "padding": (2, 6)}),
+    "depthwise 7x7": ((1, 23, 19, 128), (7, 7), 128, {"groups": 128, "padding": 3}),
+    "depthwise 1-D": ((2, 150, 20), (21,), 20, {"groups": 20, "padding": 10}),
+    "depthwise 3-D": ((2, 5, 7, 19, 20), (3, 3, 2), 20, {"groups": 20, "padding": 1}),
+    "depthwise, long": ((1, 17000, 6), (11,), 6, {"groups": 6}),
+    "depthwise, short lines": ((2, 13, 5, 20), (3, 3), 20, {"groups": 20, "padding": 1}),
+    "multiplier of 2": ((2, 13, 17, 11), (3, 3), 22, {"groups": 11, "padding": 1}),
+    "multiplier of 3": ((2, 13, 17, 7), (3, 3), 21, {"groups": 7, "padding": 1}),
+    "groups of 4": ((2, 13, 17, 20), (3, 3), 20, {"groups": 5, "padding": 1}),
+    "groups of 2 and 6": ((2, 13, 17, 10), (3, 3), 30, {"groups": 5, "stride": (2, 1)}),
     "wrapped": ((2, 17, 37, 12), (1, 1), 20, {"padding": (0, 2), "padding_mode": "reflect"}),
 }
 every_layer = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
@@ -94,6 +106,18 @@ def test_planes_give_the_bits_of_a_contiguous_copy(layer, chosen, layout, dtype,
             for found, gradient in zip(backward(*given, weight, wrt=wrt, **keywords), expected, strict=True):
                 if gradient is not None:
                     assert_same_bits(found, gradient, layout.__name__, wrt, isa)
+
+
+@pytest.mark.parametrize("layout", [in_planes, among_others], ids=lambda layout: layout.__name__)
+@pytest.mark.parametrize("filters", [1, 2, 4], ids="groups of {}".format)
+def test_large_arrays_are_read_line_by_line(filters, layout, dtype, isa):
+    layer = ((2, 67, 131, 132), (3, 3), 132, {"groups": 132 // filters, "padding": 1})  # more than 8 MiB
+    input, weight, grad_output, forward, backward, keywords = drawn(layer, GAUSSIAN, dtype)
+    assert_same_bits(forward(layout(input), weight, **keywords), forward(input, weight, **keywords), isa)
+    found = backward(layout(grad_output), layout(input), weight, wrt=("input", "weight"), **keywords)
+    expected = backward(grad_output, input, weight, wrt=("input", "weight"), **keywords)
+    for gradient, known in zip(found[:2], expected[:2], strict=True):
+        assert_same_bits(gradient, known, isa)
 
 
 @every_layer

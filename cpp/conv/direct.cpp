@@ -138,7 +138,7 @@ OuterProduct<T> weight_product(const ConvGeometry& g, const BackwardWeightArgume
     OuterProduct<T> product;
     product.source = RowSource<T>::of_map(forward_map(g, g.batch), arguments.input, g.groups == 1, kLongestSum);
     product.right = arguments.grad_output.data;
-    if (is_spread(arguments.grad_output)) {
+    if (in_planes(arguments.grad_output)) {
         product.right_plane = arguments.grad_output.channel_stride;
         product.right_image = arguments.grad_output.batch_stride;
     }
@@ -175,7 +175,7 @@ bool exchanges(const ConvGeometry& g, const TensorView<const T>& input) {
     constexpr index_t kFewOutputs = 8;
     const index_t lanes = kernels<T>().vector_width, inputs = g.in_channels, outputs = g.out_channels;
     if (g.groups > 1 || outputs * round_up(inputs, lanes) >= inputs * round_up(outputs, lanes)) return false;
-    if (is_spread(input) || (g.taps() == 1 && outputs < kFewOutputs)) return false;
+    if (in_planes(input) || (g.taps() == 1 && outputs < kFewOutputs)) return false;
     const TensorView<const T> whole = contiguous_view(input.data, g.input_extents(), g.in_channels);
     for (std::size_t i = 0; i < kAxes; ++i) {
         const Axis& axis = g.axes[i];

@@ -19,7 +19,7 @@ struct TensorView {
 };
 
 template <class T>
-bool is_spread(const TensorView<T>& view) {
+bool in_planes(const TensorView<T>& view) {
     return view.channel_stride != 1;
 }
 

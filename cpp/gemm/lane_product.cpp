@@ -74,12 +74,12 @@ struct OuterPlan {
 
 template <class T>
 OuterPlan make_plan(const LaneOuterProduct<T>& product) {
-    constexpr index_t kTasks = 32, kFewestPixels = 256, kLanes = 64;
+    constexpr index_t kTasks = 32, kFewestPixels = 256;
     constexpr index_t kMostPartialSums = index_t{1} << 22;  // values: 16 MB of float32
     const LaneSource<T>& source = product.source;
     OuterPlan plan{};
     plan.lanes_together =
-        source.copies() ? source.lanes_together(kernels<T>().vector_width) : std::min(kLanes, source.lanes());
+        source.copies() ? source.lanes_together(kernels<T>().vector_width) : std::min(kLanesTogether, source.lanes());
     plan.chunks = ceil_div(source.lanes(), plan.lanes_together);
     plan.result_rows = source.map.taps() * source.group_inputs;
     const index_t affordable = kMostPartialSums / std::max<index_t>(plan.result_rows * source.lanes(), 1);
@@ -94,7 +94,7 @@ template <class T>
 struct OuterWorkspace {
     typename LaneLines<T>::Scratch scratch;
     T* partial_sums;  // slice by slice; null where there is one slice
-    T *sums, *right;  // per worker: those of the lanes of a task together, where lines are packed
+    T *sums, *right;  // per worker: those of the lanes of a task together, where lines are packed, or in planes
 };
 
 template <class T>
@@ -103,9 +103,10 @@ OuterWorkspace<T> carve(Arena& arena, const LaneOuterProduct<T>& product, const 
     workspace.scratch = LaneLines<T>::carve(arena, product.source, taps, plan.lanes_together, plan.threads);
     workspace.partial_sums =
         plan.slices > 1 ? arena.take<T>(plan.slices * plan.result_rows * product.source.lanes()) : nullptr;
-    const index_t packed = product.source.packs() ? plan.threads * plan.lanes_together : 0;
-    workspace.sums = arena.take<T>(packed * plan.result_rows);
-    workspace.right = arena.take<T>(packed * product.source.map.axes[2].count);
+    const bool packs = product.source.packs();
+    const index_t lanes = plan.threads * plan.lanes_together;
+    workspace.sums = arena.take<T>(packs ? lanes * plan.result_rows : 0);
+    workspace.right = arena.take<T>(packs || in_planes(product.right) ? lanes * product.source.map.axes[2].count : 0);
     return workspace;
 }
 
@@ -177,7 +178,13 @@ void sum_products(const LaneOuterProduct<T>& product) {
     const OuterPlan plan = make_plan(product);
     const index_t width = source.map.axes[2].count, size = plan.result_rows * source.lanes();
     const LineTaps taps(source.map.axes[2]);
-    const bool packs = source.packs();
+    const bool packs = source.packs(), planes = in_planes(product.right);
+    const index_t plane_lines = source.map.axes[0].count * source.map.axes[1].count;  // of an image
+    const auto right_at = [&](index_t line, index_t lane) {
+        if (!planes) return product.right.data + line * width * source.lanes() + lane;
+        return product.right.data + line / plane_lines * product.right.batch_stride + line % plane_lines * width +
+               lane * product.right.channel_stride;
+    };
     Buffer buffer;
     const auto workspace = carve_buffer(buffer, [&](Arena& arena) { return carve(arena, product, taps, plan); });
 
@@ -201,18 +208,29 @@ void sum_products(const LaneOuterProduct<T>& product) {
         LaneLines<T> lines(source, taps, workspace.scratch, worker, lane, lanes, plan.lanes_together);
         for (index_t l = first; l < last; ++l) {
             const Line line = line_at(source.map, l);
-            const T* right = product.right + l * width * source.lanes() + lane;
-            const T* const next_right = right + width * source.lanes();
-            if (packs) {
-                copy_rows(right, source.lanes(), width, lanes, packed_right);
+            const T* right = right_at(l, lane);
+            index_t right_pitch = source.lanes();
+            if (packs || planes) {
+                if (planes) {
+                    kernels<T>().copy_block(
+                        {right, product.right.channel_stride, 1, lanes, width, packed_right, lanes, false});
+                } else {
+                    copy_rows(right, source.lanes(), width, lanes, packed_right);
+                }
                 right = packed_right;
+                right_pitch = lanes;
             }
             for (index_t residue = 0; residue < taps.residues(); ++residue) {
-                LaneBlock<T> block = lines.block(line, residue, nullptr, sums, pitch, pitch);
-                block.right = right + residue * pitch;
+                LaneBlock<T> block = lines.block(line, residue, nullptr, sums, pitch, right_pitch);
+                block.right = right + residue * right_pitch;
                 if (l + 1 < last) {
                     block.ahead[0] = lines.ahead(line_at(source.map, l + 1), residue);
-                    if (!packs) block.ahead[1] = lines.part_of({next_right, source.lanes(), width, lanes}, residue);
+                    const T* next = right_at(l + 1, lane);
+                    if (planes) {
+                        block.ahead[1] = lines.part_of({next, product.right.channel_stride, lanes, width}, residue);
+                    } else if (!packs) {
+                        block.ahead[1] = lines.part_of({next, source.lanes(), width, lanes}, residue);
+                    }
                 }
                 kernels<T>().add_lane_products(block);
             }

@@ -27,8 +27,8 @@ void multiply(const LaneProduct<T>& product);
 template <class T>
 struct LaneOuterProduct {
     LaneSource<T> source;
-    const T* right = nullptr;  // a row of lanes for each row of the map, C-contiguous
-    T* sums = nullptr;         // (kernel position, group_inputs, lanes), C-contiguous
+    TensorView<const T> right;  // a row of lanes for each row of the map, C-contiguous or in whole planes
+    T* sums = nullptr;          // (kernel position, group_inputs, lanes), C-contiguous
 };
 
 template <class T>

@@ -94,9 +94,12 @@ class LineTaps {
 };
 
 // Packed lines hold so many bytes of each pixel, four lines of cache (64 and 128 bytes took up to 1.5 times as long). A
-// worker has so many positions of them at most, 4 MiB; beyond that they don't stay in the caches. Measured, 1-D with 31
-// taps and 128 channels, GFLOP/s of the three passes packed and not: 32,000 positions 76/80/48 and 107/115/88.
-constexpr index_t kPackedBytes = 256, kMostPackedPositions = index_t{1} << 14;
+// worker has so many positions of them at most, 4 MiB (from planes, which aren't packed for so many taps, 8 of
+// float64); beyond that they don't stay in the caches. Measured, 1-D with 31 taps and 128 channels, GFLOP/s of the
+// three passes packed and not: 32,000 positions 76/80/48 and 107/115/88.
+constexpr index_t kPackedBytes = 256, kMostPackedPositions = index_t{1} << 14, kManyTaps = 25;
+// Lanes of a task of a sum, and of one whose source lies in planes: lines of these are packed whatever their pixels.
+constexpr index_t kLanesTogether = 64;
 
 template <class T>
 struct LaneSource {
@@ -111,14 +114,17 @@ struct LaneSource {
                table.vector_width % group_outputs == 0;
     }
     bool spreads() const { return (group_inputs > 1 || group_outputs > 1) && !mixes(); }
-    // Measured on a Zen 4, float32, unpacked over packed: 31x31 with 128 channels 1.4, 1-D with 31 taps and 256
-    // channels 1.3; 3x3 with 128 channels 0.8 to 0.9.
-    bool packs() const {
-        constexpr index_t kFewSets = 512, kManyTaps = 25;
-        const index_t bytes = std::abs(map.axes[2].source_step * tensor.strides[2]) * static_cast<index_t>(sizeof(T));
-        return !spreads() && bytes % kFewSets == 0 && map.taps() >= kManyTaps &&
-               slots_along(0) * slots_along(1) * map.axes[2].extent <= kMostPackedPositions;
+    bool packable() const {
+        return !spreads() && slots_along(0) * slots_along(1) * map.axes[2].extent <= kMostPackedPositions;
     }
+    // Whether pixels share a few sets of the cache. Measured on a Zen 4, float32, unpacked over
+    // packed: 31x31 with 128 channels 1.4, 1-D with 31 taps and 256 channels 1.3; 3x3 with 128 channels 0.8 to 0.9.
+    bool aliases() const {
+        constexpr index_t kFewSets = 512;
+        const index_t bytes = std::abs(map.axes[2].source_step * tensor.strides[2]) * static_cast<index_t>(sizeof(T));
+        return !in_planes(tensor) && packable() && bytes % kFewSets == 0 && map.taps() >= kManyTaps;
+    }
+    bool packs() const { return aliases() || in_planes(tensor); }
     bool copies() const { return spreads() || packs(); }
     index_t kernel_rows() const {  // of lanes values
         return map.axes[0].kernel * map.axes[1].kernel * map.axes[2].kernel * group_inputs;
@@ -139,7 +145,9 @@ struct LaneSource {
     index_t slot_size(index_t lanes) const { return map.axes[2].extent * position_size(lanes); }
     // Lanes that are worked on together: all of them, or a few vectors of whole groups where lines are copied.
     index_t lanes_together(index_t vector_width) const {
-        if (packs()) return std::min(kPackedBytes / static_cast<index_t>(sizeof(T)), lanes());
+        if (packs())
+            return std::min(in_planes(tensor) ? kLanesTogether : kPackedBytes / static_cast<index_t>(sizeof(T)),
+                            lanes());
         if (!spreads()) return lanes();
         const index_t few = 2 * vector_width;
         const index_t even = group_outputs / std::gcd(group_outputs, few) * few;
@@ -219,7 +227,8 @@ class LaneLines {
     // The lines of the source that a line of the target is the first one to meet. A tile walks over several lines, some
     // channels at a time: no access pattern that the processor recognizes. Each residue fetches its part.
     Ahead<T> ahead(const Line& line, index_t residue) const {
-        if (spreads_ || packs_) return {};
+        const bool planes = in_planes(source_.tensor);
+        if (spreads_ || (packs_ && !planes)) return {};
         const auto reach = [](const AxisMap& axis) { return std::max<index_t>(axis.taps - 1, 0) * axis.tap_step; };
         const auto position = [&](const AxisMap& axis, index_t q) {  // the farthest of the window
             return axis.source_start + q * axis.source_step + std::max<index_t>(reach(axis), 0);
@@ -234,10 +243,11 @@ class LaneLines {
         if (tensor.strides[1] != width.extent * tensor.strides[2]) lines = 1;       // not one after the other
         const index_t first = std::max<index_t>(h - lines + 1, 0), last = std::min(h + 1, height.extent);
         if (last <= first) return {};
-        return part_of(
-            {tensor.data + line.n * tensor.batch_stride + d * tensor.strides[0] + first * tensor.strides[1] + channel,
-             tensor.strides[2], (last - first) * width.extent, channels},
-            residue);
+        const T* start = tensor.data + line.n * tensor.batch_stride + d * tensor.strides[0] +
+                         first * tensor.strides[1] + channel * tensor.channel_stride;
+        const index_t pixels = (last - first) * width.extent;
+        if (planes) return part_of({start, tensor.channel_stride, channels, pixels}, residue);
+        return part_of({start, tensor.strides[2], pixels, channels}, residue);
     }
 
     // What a residue fetches of these rows.
@@ -291,7 +301,7 @@ class LaneLines {
         const TensorView<const T>& tensor = source_.tensor;
         const T* line = tensor.data + n * tensor.batch_stride + d * tensor.strides[0] + h * tensor.strides[1];
         const index_t group = first_lane_ / source_.group_outputs;
-        line += group * source_.group_inputs;
+        line += group * source_.group_inputs * tensor.channel_stride;
         if (!spreads_ && !packs_) return line;
         const RowMap& map = source_.map;
         const index_t slot = d % source_.slots_along(0) * source_.slots_along(1) + h % source_.slots_along(1);
@@ -299,7 +309,10 @@ class LaneLines {
         T* copy = copies_ + slot * slot_size_;
         if (keys_[slot] == key) return copy;
         keys_[slot] = key;
-        if (packs_) {
+        if (in_planes(tensor)) {
+            kernels<T>().copy_block(
+                {line, tensor.channel_stride, 1, position_size_, map.axes[2].extent, copy, position_size_, false});
+        } else if (packs_) {
             for (index_t w = 0; w < map.axes[2].extent; ++w)
                 std::copy_n(line + w * tensor.strides[2], position_size_, copy + w * position_size_);
         } else {

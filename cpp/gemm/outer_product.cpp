@@ -94,13 +94,13 @@ Plan make_plan(const OuterProduct<T>& product, const Kernels<T>& kernels) {
                  (product.columns >= kFewestColumnsToPack && product.source.tensor.channels >= kManyChannels);
 
     plan.lines = !plan.narrow && product.source.has_short_rows(kShortRow) && plan.result_rows <= kFewSums;
-    plan.direct = plan.lines && product.columns % kernels.vector_width == 0 && !product.right_is_spread();
+    plan.direct = plan.lines && product.columns % kernels.vector_width == 0 && !product.right_in_planes();
     if (plan.lines) plan.packs = false;
 
     const index_t affordable = kMostPartialSums / std::max<index_t>(plan.result_size, 1);
     plan.slices = std::clamp<index_t>(std::min(plan.rows / kFewestRowsPerSlice, affordable), 1, kMostSlices);
     plan.rows_per_slice = ceil_div(plan.rows, plan.slices);
-    plan.fetches = plan.lines && !product.right_is_spread() && product.columns * value >= kLongRightRow &&
+    plan.fetches = plan.lines && !product.right_in_planes() && product.columns * value >= kLongRightRow &&
                    plan.rows * product.columns * value >= kFarRightBytes;
     index_t most_rows = kRows;
     if (plan.fetches) {
@@ -225,7 +225,7 @@ struct Sum {
     }
 
     void pack(const Segment& segment, index_t row, index_t rows, T* panels) const {
-        if (!product.right_is_spread()) {
+        if (!product.right_in_planes()) {
             kernels.pack_panels({product.right + row * product.right_pitch + segment.column, product.right_pitch, 1,
                                  rows, segment.columns, panels, 0, rows});
             return;
@@ -266,13 +266,13 @@ struct Sum {
                       pixel = (row + rows) % pixels, stretch = std::min(count, pixels - pixel);
         next.right = {product.right + (row + rows) * product.right_pitch + first.column, product.right_pitch, count,
                       columns};
-        if (product.right_is_spread())
+        if (product.right_in_planes())
             next.right = {product.right + image * product.right_image + pixel + first.column * product.right_plane,
                           product.right_plane, columns, stretch};
         const index_t taps = ceil_div(part.last_result, product.depth) - part.first_result / product.depth;
         next.calls = taps * ceil_div(product.depth, plan.packs ? kPackedChannels : product.depth) *
                      (part.last_segment - part.first_segment);
-        if (is_spread(source)) {
+        if (in_planes(source)) {
             next.source = {
                 source.data + image * source.batch_stride + pixel + part.first_result * source.channel_stride,
                 source.channel_stride, part.last_result - part.first_result, stretch};

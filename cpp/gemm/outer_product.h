@@ -18,7 +18,7 @@ struct OuterProduct {
     // Or its columns are planes, so far apart, and so the images of source.map.pixels() values in each.
     index_t right_plane = 1, right_image = 0;
 
-    bool right_is_spread() const { return right_plane != 1; }
+    bool right_in_planes() const { return right_plane != 1; }
 
     index_t groups = 1, depth = 0, columns = 0;
     T* sums = nullptr;  // taps x depth rows of groups * columns values, sums_pitch apart

@@ -52,13 +52,13 @@ struct RowSource {
 
     // Values of scratch memory that gather() needs for so many rows and taps.
     index_t scratch_size(index_t rows, index_t taps) const {
-        return copies || is_spread(tensor) ? rows * taps * row_length() : 0;
+        return copies || in_planes(tensor) ? rows * taps * row_length() : 0;
     }
 
     // out[t * rows + r] is the row of pixel first_row + r under tap first_tap + t; `zeros` is a row of padding.
     void gather(index_t first_row, index_t rows, index_t first_tap, index_t taps, const T* zeros, T* scratch,
                 const T** out) const {
-        if (is_spread(tensor)) return lay_out(first_row, rows, scratch, out);
+        if (in_planes(tensor)) return lay_out(first_row, rows, scratch, out);
         if (joined == 1) {
             source_rows<const T>(tensor, zeros).gather(map, first_row, rows, first_tap, taps, out, rows);
             return;
