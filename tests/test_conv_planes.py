@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import threading
+
 import numpy as np
 import pytest
 
 import fastconv as fc
 import oracle
-from problems import GAUSSIAN, INTEGERS, assert_equal, assert_same_bits, numbers
+from problems import GAUSSIAN, INTEGERS, assert_close, assert_equal, assert_same_bits, numbers
 
 
 def in_planes(array):
@@ -35,7 +40,7 @@ def one_for_all(array):
 
 
 def lines_apart(array):
-    """Planes with something between their lines, which no pass reads as they are."""
+    """Planes with something between their lines (but in 1-D), which no pass reads as they are."""
     wide = np.full((*array.shape[:-2], array.shape[-2] + 3, array.shape[-1]), np.nan, array.dtype)
     wide = in_planes(wide)
     wide[..., 1:-2, :] = array
@@ -49,6 +54,11 @@ LAYOUTS = [in_planes, among_others, turned_round, one_for_all, lines_apart]
 LAYERS = {
     "more outputs": ((3, 19, 23, 17), (1, 1), 67, {}),
     "more inputs": ((3, 19, 23, 130), (1, 1), 35, {}),
+    "many of both": ((2, 29, 37, 130), (1, 1), 140, {}),
+    "very many inputs": ((3, 19, 23, 700), (1, 1), 40, {}),
+    "very many inputs, few outputs": ((3, 19, 23, 1100), (1, 1), 3, {}),
+    "very many outputs": ((3, 19, 23, 36), (1, 1), 600, {}),
+    "large groups": ((3, 19, 23, 192), (1, 1), 192, {"groups": 3}),
     "groups": ((5, 13, 17, 24), (1, 1), 33, {"groups": 3}),
     "few outputs": ((3, 19, 23, 21), (1, 1), 3, {}),
     "few inputs": ((3, 19, 23, 3), (1, 1), 40, {}),
@@ -132,6 +142,48 @@ def test_planes_give_the_oracles_values_whatever_the_number_of_threads(layer, dt
             found = backward(in_planes(grad_output), in_planes(input), weight, **how)
             for values, known in zip(found[:2], gradients, strict=True):
                 assert_equal(values, known, threads)
+
+
+COPIES = """
+import numpy as np, fastconv as fc
+x = np.zeros((2, 128, 64, 64), np.float32).transpose(0, 2, 3, 1)
+pointwise, depthwise = np.zeros((1, 1, 128, 128), np.float32), np.zeros((3, 3, 1, 128), np.float32)
+results = [fc.conv2d(x, pointwise)]
+for wrt in ("input", "weight"):
+    results.append(fc.conv2d_backward(x, x, pointwise, wrt=(wrt,)))
+results.append(fc.conv2d_backward(x, x, depthwise, wrt=("weight",), groups=128, padding=1))
+print(fc.info()["cached_bytes"] / x.nbytes)
+"""
+
+
+def test_large_planes_are_not_copied():
+    """What is cached once all results are there is what the calls needed beside them."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", COPIES], env=environment, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 0.8
+
+
+def test_options_of_another_thread_may_change_the_algorithm_meanwhile():
+    """One that reads planes was asked; Winograd's, which doesn't, may run."""
+    layer = ((4, 28, 28, 64), (3, 3), 64, {"padding": 1})
+    input, weight, grad_output, _, backward, keywords = drawn(layer, INTEGERS, np.float32)
+    given = in_planes(grad_output), in_planes(input), weight
+    expected = backward(grad_output, input, weight, algorithm="direct", wrt=("weight",), **keywords)[1]
+    done = threading.Event()
+
+    def toggle():
+        while not done.is_set():
+            with fc.options(winograd=False):
+                pass
+
+    other = threading.Thread(target=toggle)
+    other.start()
+    try:
+        for _ in range(40):
+            assert_close(backward(*given, wrt=("weight",), **keywords)[1], expected, 1e-4 * np.abs(expected).max())
+    finally:
+        done.set()
+        other.join()
 
 
 @pytest.mark.parametrize("name", ["more outputs", "many small images"])

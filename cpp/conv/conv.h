@@ -25,7 +25,7 @@ template <class T>
 PassPlan plan_pass(const Request& request, const ConvGeometry& geometry, Pass pass);
 
 // Whether the pass reads an operand as it is if its channels are whole planes, each with all of an image's pixels side
-// by side; else the operand has to be laid out pixel by pixel first.
+// by side; else the pass copies it first, as the caller may do better, for several passes.
 template <class T>
 bool conv_reads_planes(const Request& request, const ConvGeometry& geometry, Pass pass, Operand operand);
 
@@ -36,8 +36,7 @@ template <class T>
 void conv_backward_input(const Request& request, const ConvGeometry& geometry, BackwardInputArguments<T> arguments);
 
 template <class T>
-void conv_backward_weight(const Request& request, const ConvGeometry& geometry,
-                          const BackwardWeightArguments<T>& arguments);
+void conv_backward_weight(const Request& request, const ConvGeometry& geometry, BackwardWeightArguments<T> arguments);
 
 // The bias is added to every output pixel, so its gradient is the sum over them, whatever the algorithm.
 template <class T>

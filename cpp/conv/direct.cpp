@@ -171,11 +171,11 @@ OuterProduct<T> exchanged_product(const ConvGeometry& g, const BackwardWeightArg
 // -> 3 1.2, 64 -> 8 2.3, 64 -> 12 1.6, 128 -> 20 1.5, 128 -> 40 1.3, 64 -> 60 1.09, 17 -> 16 0.65; float64, 64 ->
 // 1 2.0. A single tap is read once either way: 512 -> 10 1.6, 64 -> 2 0.73.
 template <class T>
-bool exchanges(const ConvGeometry& g, const TensorView<const T>& input) {
+bool exchanges(const ConvGeometry& g, const TensorView<const T>& input, const TensorView<const T>& gradient) {
     constexpr index_t kFewOutputs = 8;
     const index_t lanes = kernels<T>().vector_width, inputs = g.in_channels, outputs = g.out_channels;
     if (g.groups > 1 || outputs * round_up(inputs, lanes) >= inputs * round_up(outputs, lanes)) return false;
-    if (in_planes(input) || (g.taps() == 1 && outputs < kFewOutputs)) return false;
+    if (in_planes(input) || in_planes(gradient) || (g.taps() == 1 && outputs < kFewOutputs)) return false;
     const TensorView<const T> whole = contiguous_view(input.data, g.input_extents(), g.in_channels);
     for (std::size_t i = 0; i < kAxes; ++i) {
         const Axis& axis = g.axes[i];
@@ -224,7 +224,7 @@ void backward_input(const ConvGeometry& g, const BackwardInputArguments<T>& argu
 
 template <class T>
 void backward_weight(const ConvGeometry& g, const BackwardWeightArguments<T>& arguments) {
-    if (exchanges(g, arguments.input) && backward_weight_exchanged(g, arguments)) return;
+    if (exchanges(g, arguments.input, arguments.grad_output) && backward_weight_exchanged(g, arguments)) return;
     sum_products(weight_product(g, arguments));
 }
 
@@ -234,7 +234,7 @@ std::size_t workspace(const ConvGeometry& g, Pass pass) {
     const TensorView<const T> gradient = output_view<T>(g, nullptr);
     if (pass == Pass::kForward)
         return workspace_bytes(forward_product<T>(g, {input, nullptr, nullptr, false, nullptr}));
-    if (pass == Pass::kBackwardWeight && exchanges(g, input)) {
+    if (pass == Pass::kBackwardWeight && exchanges(g, input, gradient)) {
         Arena arena;
         arena.take<T>(g.weight_size());
         std::size_t product = 0;
@@ -272,11 +272,12 @@ bool stays(const ConvGeometry& g, index_t channels) {
            channels * static_cast<index_t>(sizeof(T)) <= kLongestRow;
 }
 
-// The right-hand side of a sum of products is packed anyway.
+// The right-hand side of a sum of products is packed, but for some of few rows.
 template <class T>
 bool reads_planes(const ConvGeometry& g, Pass pass, Operand operand) {
     if (pass == Pass::kBackwardWeight) {
-        if (exchanges(g, contiguous_view<const T>(nullptr, g.input_extents(), g.in_channels))) return false;
+        const auto input = contiguous_view<const T>(nullptr, g.input_extents(), g.in_channels);
+        if (exchanges(g, input, output_view<T>(g, nullptr))) return false;
         if (operand == Operand::kGradOutput) return true;
     }
     return stays<T>(g, operand == Operand::kInput ? g.in_channels : g.out_channels);

@@ -15,7 +15,7 @@ struct TensorView {
     index_t batch_stride = 0;
     std::array<index_t, kAxes> strides{};
     index_t channels = 0;
-    index_t channel_stride = 1;  // more where channels are planes, whose pixels are neighbours along the width
+    index_t channel_stride = 1;  // another where channels are planes, whose pixels are neighbours along the width
 };
 
 template <class T>

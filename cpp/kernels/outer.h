@@ -145,8 +145,12 @@ struct OuterVisit {
 
 template <class T>
 void add_outer_products(const OuterBlock<T>& block) noexcept {
+    // Tiles of at least kRows rows.
     const Panels panels = cut_into_panels<T>(block.columns);
-    Fetcher<T> ahead(block.ahead, (panels.wide + panels.narrow) * (block.depth / kRows));  // tiles, at least
+    const index_t tall = block.packed == nullptr && panels.narrow_width == 1 ? panels.narrow : 0;
+    const index_t tiles =
+        (panels.wide + panels.narrow - tall) * (block.depth / kRows) + tall * ((block.depth + kRows) / (2 * kRows));
+    Fetcher<T> ahead(block.ahead, tiles);
     for_each_panel<T>(block.columns, block.rows, OuterVisit<T>{block, ahead});
 }
 

@@ -55,7 +55,8 @@ def explain(
     Returns
     -------
     Explanation
-        Named tuple (forward, backward_input, backward_weight) of (algorithm, reason, workspace_bytes).
+        Named tuple (forward, backward_input, backward_weight) of (algorithm, reason, workspace_bytes), the last of
+        them without what laying out arrays takes whose channels aren't contiguous.
 
     Examples
     --------

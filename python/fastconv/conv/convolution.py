@@ -97,7 +97,7 @@ def conv2d(
     ----------
     input : (N, H, W, C) or (H, W, C) array of float32 or float64
         Images, channels last. Any strides: ``x.transpose(0, 2, 3, 1)`` is how channels-first data comes in
-        (where channels aren't contiguous it is copied once, or read as it is, as by 1x1 kernels).
+        (where channels aren't contiguous it is copied once, or read as it is, as mostly by large 1x1 layers).
     weight : (kernel_h, kernel_w, C // groups, K) array, dtype of the input
         The filters. OIHW weights come in as ``w.transpose(2, 3, 1, 0)``.
     bias : (K,) array, optional
