@@ -4,7 +4,6 @@
 
 #include "conv/rows.h"
 #include "conv/wrapped.h"
-#include "core/memory.h"
 #include "elementwise/activation.h"
 #include "elementwise/copy.h"
 #include "gemm/slices.h"
@@ -39,15 +38,7 @@ TensorView<const T> readable(const Algorithm<T>& algorithm, const ConvGeometry& 
                              const TensorView<const T>& view, Buffer& buffer) {
     if (!in_planes(view) || reads(algorithm, g, pass, operand)) return view;
     const auto extents = operand == Operand::kInput ? g.input_extents() : g.output_extents();
-    const StridedArray<T> source{
-        view.data,
-        kMostCopyAxes,
-        {g.batch, extents[0], extents[1], extents[2], view.channels},
-        {view.batch_stride, view.strides[0], view.strides[1], view.strides[2], view.channel_stride}};
-    const index_t size = g.batch * extents[0] * extents[1] * extents[2] * view.channels;
-    T* copy = carve_buffer(buffer, [&](Arena& arena) { return arena.take<T>(size); });
-    copy_contiguous(source, copy);
-    return contiguous_view<const T>(copy, extents, view.channels);
+    return laid_out(view, g.batch, extents, buffer);
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "conv/algorithm.h"
 #include "core/isa.h"
 #include "core/memory.h"
+#include "elementwise/copy.h"
 #include "gemm/lane_product.h"
 
 namespace fastconv {
@@ -63,9 +64,19 @@ void transpose_groups(const ConvGeometry& g, const T* weight, T* transposed) {
                 for (index_t i = 0; i < inputs; ++i) *transposed++ = weight[i * g.out_channels + group * outputs + o];
 }
 
+// Lines are spread from pixels alone. reads_planes() says so; but another thread may have changed the instruction set
+// since, and with it which lines are spread.
+template <class T>
+void lay_out_if_spread(const std::array<index_t, kAxes>& extents, index_t batch, LaneSource<T>& source, Buffer& copy) {
+    if (in_planes(source.tensor) && source.spreads()) source.tensor = laid_out(source.tensor, batch, extents, copy);
+}
+
 template <class T>
 void forward(const ConvGeometry& g, const ForwardArguments<T>& arguments) {
-    multiply(forward_product(g, arguments));
+    LaneProduct<T> product = forward_product(g, arguments);
+    Buffer copy;
+    lay_out_if_spread(g.input_extents(), g.batch, product.source, copy);
+    multiply(product);
 }
 
 template <class T>
@@ -78,6 +89,8 @@ void backward_input(const ConvGeometry& g, const BackwardInputArguments<T>& argu
         weight = transposed;
     }
     LaneProduct<T> product = backward_product(g, arguments, weight);
+    Buffer copy;
+    lay_out_if_spread(g.output_extents(), g.batch, product.source, copy);
     for_each_backward_map(g, g.batch, [&](const RowMap& map) {
         product.source.map = map;
         multiply(product);
@@ -86,7 +99,10 @@ void backward_input(const ConvGeometry& g, const BackwardInputArguments<T>& argu
 
 template <class T>
 void backward_weight(const ConvGeometry& g, const BackwardWeightArguments<T>& arguments) {
-    sum_products(weight_product(g, arguments));
+    LaneOuterProduct<T> product = weight_product(g, arguments);
+    Buffer copy;
+    lay_out_if_spread(g.input_extents(), g.batch, product.source, copy);
+    sum_products(product);
 }
 
 template <class T>
@@ -119,7 +135,7 @@ bool reads_planes(const ConvGeometry& g, Pass pass, Operand operand) {
     const bool input = operand == Operand::kInput;
     const index_t values = input ? g.input_rows() * g.in_channels : g.output_rows() * g.out_channels,
                   line = input ? g.axes[2].input : g.axes[2].output;
-    if (g.taps() > kMostTaps || line < kShortestLine) return false;
+    if (g.taps() > kMostTaps || line < kShortestLine || line > kMostPackedPositions) return false;
     if (pass != Pass::kBackwardWeight && values * static_cast<index_t>(sizeof(T)) < kFewestBytes) return false;
     if (input) {
         const TensorView<const T> view = contiguous_view<const T>(nullptr, g.input_extents(), g.in_channels);

@@ -36,8 +36,8 @@ Plan make_plan(const LaneProduct<T>& product) {
     Plan plan{};
     plan.threads = worthwhile_threads(operations(source), lines * source.lanes());
     const index_t wanted = plan.threads > 1 ? 4 * plan.threads : 1;
-    plan.lanes_together = source.lanes_together(kernels<T>().vector_width);
-    if (!source.copies() && lines < wanted) {
+    plan.lanes_together = source.lanes_together(source.table->vector_width);
+    if ((!source.copies() || in_planes(source.tensor)) && lines < wanted) {
         const index_t parts = ceil_div(wanted, std::max<index_t>(lines, 1));
         plan.lanes_together = std::min(source.lanes(), round_up(ceil_div(source.lanes(), parts), kLanes));
     }
@@ -79,7 +79,7 @@ OuterPlan make_plan(const LaneOuterProduct<T>& product) {
     const LaneSource<T>& source = product.source;
     OuterPlan plan{};
     plan.lanes_together =
-        source.copies() ? source.lanes_together(kernels<T>().vector_width) : std::min(kLanesTogether, source.lanes());
+        source.copies() ? source.lanes_together(source.table->vector_width) : std::min(kLanesTogether, source.lanes());
     plan.chunks = ceil_div(source.lanes(), plan.lanes_together);
     plan.result_rows = source.map.taps() * source.group_inputs;
     const index_t affordable = kMostPartialSums / std::max<index_t>(plan.result_rows * source.lanes(), 1);
@@ -159,7 +159,7 @@ void multiply(const LaneProduct<T>& product) {
                 block.relu = product.relu;
                 block.stream = streams;
                 if (l + 1 < last) block.ahead[0] = lines.ahead(line_at(source.map, l + 1), residue);
-                kernels<T>().multiply_lanes(block);
+                source.table->multiply_lanes(block);
             }
         }
     });
@@ -212,7 +212,7 @@ void sum_products(const LaneOuterProduct<T>& product) {
             index_t right_pitch = source.lanes();
             if (packs || planes) {
                 if (planes) {
-                    kernels<T>().copy_block(
+                    source.table->copy_block(
                         {right, product.right.channel_stride, 1, lanes, width, packed_right, lanes, false});
                 } else {
                     copy_rows(right, source.lanes(), width, lanes, packed_right);
@@ -232,7 +232,7 @@ void sum_products(const LaneOuterProduct<T>& product) {
                         block.ahead[1] = lines.part_of({next, source.lanes(), width, lanes}, residue);
                     }
                 }
-                kernels<T>().add_lane_products(block);
+                source.table->add_lane_products(block);
             }
         }
         for (index_t row = 0; packs && row < plan.result_rows; ++row)

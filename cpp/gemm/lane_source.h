@@ -10,7 +10,7 @@
 // repeated for the output channels of its group, and kept while the next lines of the target need it, too.
 //
 // Pixels a power of two apart share a few sets of the cache. Lines of such pixels are copied, too, some lanes at a
-// time.
+// time; and so are lines of planes.
 #pragma once
 
 #include <numeric>
@@ -106,19 +106,19 @@ struct LaneSource {
     RowMap map;
     TensorView<const T> tensor;
     index_t groups = 1, group_inputs = 1, group_outputs = 1;
+    const Kernels<T>* table = &kernels<T>();  // for the whole product: another thread may change the instruction set
 
     index_t lanes() const { return groups * group_outputs; }
     bool mixes() const {
-        const Kernels<T>& table = kernels<T>();
-        return table.mixes_lanes && group_outputs > 1 && group_inputs <= group_outputs &&
-               table.vector_width % group_outputs == 0;
+        return table->mixes_lanes && group_outputs > 1 && group_inputs <= group_outputs &&
+               table->vector_width % group_outputs == 0;
     }
     bool spreads() const { return (group_inputs > 1 || group_outputs > 1) && !mixes(); }
     bool packable() const {
         return !spreads() && slots_along(0) * slots_along(1) * map.axes[2].extent <= kMostPackedPositions;
     }
-    // Whether pixels share a few sets of the cache. Measured on a Zen 4, float32, unpacked over
-    // packed: 31x31 with 128 channels 1.4, 1-D with 31 taps and 256 channels 1.3; 3x3 with 128 channels 0.8 to 0.9.
+    // Whether pixels share a few sets of the cache. Measured on a Zen 4, float32, unpacked over packed: 31x31 with 128
+    // channels 1.4, 1-D with 31 taps and 256 channels 1.3; 3x3 with 128 channels 0.8 to 0.9.
     bool aliases() const {
         constexpr index_t kFewSets = 512;
         const index_t bytes = std::abs(map.axes[2].source_step * tensor.strides[2]) * static_cast<index_t>(sizeof(T));
@@ -310,14 +310,14 @@ class LaneLines {
         if (keys_[slot] == key) return copy;
         keys_[slot] = key;
         if (in_planes(tensor)) {
-            kernels<T>().copy_block(
+            source_.table->copy_block(
                 {line, tensor.channel_stride, 1, position_size_, map.axes[2].extent, copy, position_size_, false});
         } else if (packs_) {
             for (index_t w = 0; w < map.axes[2].extent; ++w)
                 std::copy_n(line + w * tensor.strides[2], position_size_, copy + w * position_size_);
         } else {
-            kernels<T>().spread_lanes({line, tensor.strides[2], map.axes[2].extent, lanes_ / source_.group_outputs,
-                                       source_.group_inputs, source_.group_outputs, copy, lanes_});
+            source_.table->spread_lanes({line, tensor.strides[2], map.axes[2].extent, lanes_ / source_.group_outputs,
+                                         source_.group_inputs, source_.group_outputs, copy, lanes_});
         }
         return copy;
     }

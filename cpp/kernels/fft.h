@@ -213,7 +213,7 @@ void copy_lanes(const LaneCopy<T>& copy) noexcept {
         const T bias = copy.bias == nullptr ? 0 : copy.bias[l];
         for (index_t t = 0; t < copy.times; ++t) {
             const T value = source[t * copy.source_step + l] + bias;
-            target[t * copy.target_step + l] = copy.relu && value < 0 ? 0 : value;
+            target[t * copy.target_step + l] = copy.relu && value <= 0 ? 0 : value;
         }
     }
 }

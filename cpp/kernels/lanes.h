@@ -40,7 +40,7 @@ struct Single {
     static constexpr index_t kWidth = 1;
     static FASTCONV_INLINE Value load(const T* source) { return *source; }
     static FASTCONV_INLINE void store(T* target, Value value) { *target = value; }
-    static FASTCONV_INLINE Value relu(Value value) { return value < 0 ? 0 : value; }
+    static FASTCONV_INLINE Value relu(Value value) { return value <= 0 ? 0 : value; }
 };
 
 // How lanes find their channels: lane k meets channel k ...

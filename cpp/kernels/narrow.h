@@ -122,7 +122,7 @@ void multiply_narrow_tile(const RowBlock<T>& block, index_t row) {
         for (int k = 0; k < Columns; ++k) {
             const T start = block.accumulate ? target[k] : block.bias != nullptr ? block.bias[k] : 0;
             const T sum = start + sums[r * Columns + k];
-            target[k] = block.relu && sum < 0 ? 0 : sum;
+            target[k] = block.relu && sum <= 0 ? 0 : sum;
         }
     }
 }
