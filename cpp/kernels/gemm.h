@@ -98,7 +98,8 @@ FASTCONV_INLINE void fetch_ahead(const T* values, index_t bytes) {
     for (index_t b = 0; b < bytes; b += 64) __builtin_prefetch(at + b, 0, 2);
 }
 
-// What `rows` rows further on meet for the first time: it lies under the tap that is farthest in memory.
+// What `rows` rows further on meet for the first time: it lies under the tap that is farthest in memory. With the first
+// part of the rows, their first group or block of channels, all of them comes; the other groups ask for what is theirs.
 template <class T>
 FASTCONV_INLINE void fetch_ahead(const RowBlock<T>& block, index_t row, int rows) {
     if (block.taps == 0) return;
@@ -107,7 +108,10 @@ FASTCONV_INLINE void fetch_ahead(const RowBlock<T>& block, index_t row, int rows
     const T* const* farthest = *last > *first ? last : first;
     const index_t step = farthest[1] - farthest[0];  // values that are new in each row
     if (step <= 0 || block.taps * block.depth * block.columns >= kLittle * step) return;
-    fetch_ahead(*farthest + block.offset, smaller(rows * step * static_cast<index_t>(sizeof(T)), kAheadBytes));
+    constexpr index_t size = sizeof(T);
+    if (block.offset == 0) return fetch_ahead(*farthest, smaller(rows * step * size, kAheadBytes));
+    if (rows * block.depth * size > kAheadBytes) return;  // long parts the processor fetches itself
+    for (int r = 0; r < rows; ++r) fetch_ahead(*farthest + r * step + block.offset, block.depth * size);
 }
 
 // Whether all rows of a tile lie in the padding. Mostly the first one tells.
