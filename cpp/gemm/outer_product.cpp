@@ -160,16 +160,17 @@ struct Sum {
         return next;
     }
 
-    // One tap's share of the part: some channels of the source against all columns of the part.
-    void add_tap(const Part& part, index_t tap, const T* const* sources, index_t rows, const T* panels, T* packed,
-                 bool fresh, const Sums& sums, Next& next) const {
+    // One tap's share of the part: some channels of the source against all columns of the part. Where these aren't
+    // packed yet, the first channels that meet them leave them packed.
+    void add_tap(const Part& part, index_t tap, const T* const* sources, index_t rows, const T* right, T* panels,
+                 T* packed, bool fresh, const Sums& sums, Next& next) const {
         const index_t first = std::max(part.first_result - tap * product.depth, index_t{0});
         const index_t last = std::min(part.last_result - tap * product.depth, product.depth);
         const index_t step = plan.packs ? kPackedChannels : last - first;
         const auto add = plan.narrow ? kernels.add_outer_products_narrow : kernels.add_outer_products;
         for (index_t channel = first; channel < last; channel += step) {
             const index_t channels = std::min(step, last - channel);
-            const T* panel = panels;
+            T* panel = panels;
             index_t group = -1;  // whose channels are packed
             for (index_t s = part.first_segment; s < part.last_segment; ++s, panel += kRows * plan.padded_columns) {
                 const Segment segment = segment_at(s);
@@ -188,6 +189,10 @@ struct Sum {
                                     0,
                                     fresh,
                                     false};
+                if (right != nullptr && channel == first) {
+                    block.right = right + segment.column;
+                    block.right_pitch = product.right_pitch;
+                }
                 block.stream = plan.streams;
                 next.add_to(block);
                 if (plan.packs) {
@@ -249,15 +254,17 @@ struct Sum {
                 add_lines(part, row, rows, panels, copies, sources, sums);
                 continue;
             }
-            pack(part, row, rows, panels);
+            const bool packs = plan.narrow || product.right_in_planes();
+            if (packs) pack(part, row, rows, panels);
+            const T* right = packs ? nullptr : product.right + row * product.right_pitch;
             Next next;
             for (index_t tap = first_tap; tap < last_tap; tap += kTaps) {
                 const index_t taps = std::min(kTaps, last_tap - tap);
                 product.source.gather(row, rows, tap, taps, workspace.zeros, copies, sources);
                 if (tap == first_tap) next = next_rows(part, sources, row, rows);
-                for (index_t t = 0; t < taps; ++t)
-                    add_tap(part, tap + t, sources + t * rows, rows, panels, packed, !clears && row == part.first_row,
-                            sums, next);
+                for (index_t t = 0; t < taps; ++t, right = nullptr)
+                    add_tap(part, tap + t, sources + t * rows, rows, right, panels, packed,
+                            !clears && row == part.first_row, sums, next);
             }
         }
     }

@@ -10,9 +10,10 @@
 namespace fastconv {
 namespace {
 
-// Here the rows of the tile are neighbouring channels of one source row: one pointer per step.
-template <class T, int Rows, int Vectors, bool Packed>
-void outer_tile(const OuterBlock<T>& block, index_t channel, index_t column, const T* panel, Fetcher<T>& ahead) {
+// Here the rows of the tile are neighbouring channels of one source row: one pointer per step. The first tile that
+// meets a panel packs it for the others.
+template <class T, int Rows, int Vectors, bool Packed, bool Packs = false>
+void outer_tile(const OuterBlock<T>& block, index_t channel, index_t column, T* panel, Fetcher<T>& ahead) {
     const index_t columns = smaller(block.columns - column, Vectors * kLanes<T>);
     T* sums = block.sums + channel * block.pitch + column;
     const index_t pitch = block.pitch;
@@ -34,7 +35,20 @@ void outer_tile(const OuterBlock<T>& block, index_t channel, index_t column, con
 #pragma GCC unroll 16
         for (int r = 0; r < Rows; ++r) left[r] = source + r;
         if constexpr (fetches) fetched.step();
-        tile.add_products(left, 0, panel);
+        if constexpr (Packs) {
+            constexpr index_t rows_ahead = 16;
+            const T* from = block.right + row * block.right_pitch + column;
+            Vec<T> right[Vectors];
+#pragma GCC unroll 4
+            for (int v = 0; v < Vectors; ++v) {
+                __builtin_prefetch(from + rows_ahead * block.right_pitch + v * kLanes<T>, 0, 3);
+                right[v] = in_register(load(from + v * kLanes<T>));
+                store(panel + v * kLanes<T>, right[v]);
+            }
+            tile.add_products(left, 0, right);
+        } else {
+            tile.add_products(left, 0, panel);
+        }
     }
     if (block.stream && columns == Vectors * kLanes<T>) return tile.stream_to(target);
     if (block.apart && !block.fresh) tile.add_from(target, columns);
@@ -117,7 +131,7 @@ template <class T, int Vectors, bool Packed>
 struct OuterTileVisit {
     const OuterBlock<T>& block;
     index_t column;
-    const T* panel;
+    T* panel;
     Fetcher<T>& ahead;
     template <int Rows>
     FASTCONV_INLINE void operator()(index_t channel) const {
@@ -131,14 +145,25 @@ struct OuterVisit {
     Fetcher<T>& ahead;
     template <int Vectors>
     FASTCONV_INLINE void operator()(index_t column, index_t offset) const {
-        const T* panel = block.panels + offset;
+        T* panel = block.panels + offset;
+        index_t channel = 0;
+        if (block.right != nullptr) {
+            if (block.packed != nullptr && block.depth >= kRows && block.columns - column >= Vectors * kLanes<T>) {
+                outer_tile<T, kRows, Vectors, true, true>(block, 0, column, panel, ahead);
+                channel = kRows;
+            } else {
+                pack_panel<T, Vectors>(
+                    {block.right, block.right_pitch, 1, block.rows, block.columns, block.panels, 0, block.rows}, column,
+                    panel);
+            }
+        }
         if (block.packed == nullptr) {
             // With a single vector of columns a tile of twice the height keeps as many sums in flight.
             constexpr int rows = Vectors == 1 ? 2 * kRows : kRows;
             using Visit = OuterTileVisit<T, Vectors, false>;
             for_each_channel_tile<Visit, rows>(block.depth, 0, Visit{block, column, panel, ahead});
         } else {
-            for_each_channel_tile(block.depth, 0, OuterTileVisit<T, Vectors, true>{block, column, panel, ahead});
+            for_each_channel_tile(block.depth, channel, OuterTileVisit<T, Vectors, true>{block, column, panel, ahead});
         }
     }
 };

@@ -58,12 +58,12 @@ struct OuterBlock {
     const T* packed;  // or the same values, laid out by pack_channels; null where they are read in place
     index_t rows;
     index_t offset, depth;
-    const T* panels;  // rows rows, packed by pack_panels
+    T* panels;  // rows rows, packed by pack_panels; or room for them
     index_t columns;
     T* sums;
     index_t pitch;
     index_t taps, row_step;  // of lines
-    const T* right;          // the right-hand side where panels is null
+    const T* right;          // the right-hand side, to be packed into the panels; of lines, where panels is null
     index_t right_pitch;
     bool fresh;  // the sums are set, not added to
     bool apart;  // what is added is summed up by itself first, which keeps the chains of additions short
