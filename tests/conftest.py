@@ -13,6 +13,15 @@ hypothesis.settings.register_profile("thorough", deadline=None, max_examples=200
 hypothesis.settings.load_profile(os.environ.get("FASTCONV_HYPOTHESIS", "short"))
 
 
+def pytest_configure():
+    """Workers of pytest-xdist share the processors; two threads at least, so that none goes untested where it has."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        import fastconv as fc
+
+        fc.set_num_threads(min(fc.get_num_threads(), max(2, fc.get_num_threads() // workers)))
+
+
 def pytest_generate_tests(metafunc):
     """A test that takes `isa` runs at every level that the machine has, one that takes `algorithm` for each of them.
 
