@@ -14,7 +14,7 @@ hypothesis.settings.load_profile(os.environ.get("FASTCONV_HYPOTHESIS", "short"))
 
 
 def pytest_configure():
-    """Workers of pytest-xdist share the processors; two threads at least, so that none goes untested where it has."""
+    """Workers of pytest-xdist share the processors: each has its part of the threads, at least two of several."""
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if workers > 1:
         import fastconv as fc

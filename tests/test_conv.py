@@ -194,6 +194,28 @@ def test_nan_at_a_corner_reaches_the_taps_that_see_it(filters, sliding, where, a
     assert_equal(found, expected, exact_algorithm, isa)
 
 
+@pytest.mark.parametrize("value", [1, np.nan, np.inf], ids=str)
+@pytest.mark.parametrize(
+    "sliding",
+    [{"padding": 5, "dilation": 5}, {"padding": 6, "dilation": 6, "stride": (1, 2), "groups": 2}, {"padding": 2}],
+    ids=str,
+)
+def test_gradients_of_the_weight_that_leave_out_padding_see_what_is_not_finite_there(sliding, value, dtype, isa):
+    groups = sliding.get("groups", 1)
+    x, weight = (
+        numbers(INTEGERS, (5, 14, 15, 220), dtype),
+        numbers(INTEGERS, (3, 3, 220 // groups, 144 * groups), dtype),
+    )
+    gradient = numbers(INTEGERS, fc.conv2d(x, weight, **sliding).shape, dtype)
+    gradient.flat[0] = value
+    with np.errstate(invalid="ignore"):
+        expected = oracle.conv_backward(gradient, x, weight, **sliding)[1]
+    for threads in (1, 3):
+        with fc.options(num_threads=threads):
+            found = fc.conv2d_backward(gradient, x, weight, **sliding, algorithm="direct", wrt=("weight",)).weight
+        assert_equal(found, expected, threads, isa)
+
+
 @poisonable
 @pytest.mark.parametrize("where", ["input", "grad_output"])
 def test_whatever_sees_nan_is_nan(case, algorithm, where):

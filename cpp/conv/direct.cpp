@@ -179,13 +179,17 @@ bool exchanges(const ConvGeometry& g, const TensorView<const T>& input, const Te
     const TensorView<const T> whole = contiguous_view(input.data, g.input_extents(), g.in_channels);
     for (std::size_t i = 0; i < kAxes; ++i) {
         const Axis& axis = g.axes[i];
-        const index_t reach = (axis.kernel - 1) * axis.dilation;
         if (axis.stride > 1 || (axis.input > 1 && input.strides[i] != whole.strides[i])) return false;
-        // Every window has to meet the input (below).
-        if (std::max(axis.pad_before, axis.pad_after) > reach || (reach > 0 && axis.input < axis.dilation))
-            return false;
+        if (!axis.windows_meet_input()) return false;  // as they have to (below)
     }
     return g.batch == 1 || input.batch_stride == whole.batch_stride;
+}
+
+template <class T>
+bool all_finite(const T* values, index_t size) {
+    bool all = true;
+    for (index_t i = 0; i < size; ++i) all &= std::isfinite(values[i]);
+    return all;
 }
 
 // Padding is of the gradient here, and of the input else: zero times NaN is NaN elsewhere. Such values reach the sums
@@ -207,7 +211,7 @@ bool backward_weight_exchanged(const ConvGeometry& g, const BackwardWeightArgume
             }
         }
     });
-    return std::all_of(sums, sums + g.weight_size(), [](T value) { return std::isfinite(value); });
+    return all_finite(sums, g.weight_size());
 }
 
 template <class T>
@@ -225,7 +229,12 @@ void backward_input(const ConvGeometry& g, const BackwardInputArguments<T>& argu
 template <class T>
 void backward_weight(const ConvGeometry& g, const BackwardWeightArguments<T>& arguments) {
     if (exchanges(g, arguments.input, arguments.grad_output) && backward_weight_exchanged(g, arguments)) return;
-    sum_products(weight_product(g, arguments));
+    OuterProduct<T> product = weight_product(g, arguments);
+    product.skips_padding = leaves_out_padding(g);
+    sum_products(product);
+    if (!product.skips_padding || all_finite(arguments.grad_weight, g.weight_size())) return;
+    product.skips_padding = false;  // zero times NaN is NaN
+    sum_products(product);
 }
 
 template <class T>
@@ -288,6 +297,20 @@ bool supports(const ConvGeometry&, Pass) { return true; }
 const char* prefers(const ConvGeometry&, Pass) { return "no patch matrix: the fastest general algorithm"; }
 
 }  // namespace
+
+// Where that is worth looking through the results. What isn't finite and meets padding alone would be missed, but every
+// window meets the input as well. Rows of joined taps are copied with zeros, and an exchanged sum looks for itself.
+bool leaves_out_padding(const ConvGeometry& g) {
+    constexpr double kWorthwhile = 0.95;
+    constexpr index_t kFewestRows = 512, kLongestVector = 16;
+    const Axis& width = g.axes[2];
+    const bool may_join = width.kernel > 1 && width.dilation == 1 && width.kernel * g.in_channels <= kLongestSum;
+    const bool may_exchange = g.out_channels % kLongestVector != 0;
+    if (g.groups == 1 && (may_join || may_exchange)) return false;
+    return g.output_rows() >= kFewestRows && g.share_inside() < kWorthwhile &&
+           lays_out_channels(g.group_outputs(), g.in_channels) &&
+           std::all_of(g.axes.begin(), g.axes.end(), [](const Axis& axis) { return axis.windows_meet_input(); });
+}
 
 template <class T>
 void multiply_phase(const ConvGeometry& g, const BackwardInputArguments<T>& arguments, const RowMap& phase) {

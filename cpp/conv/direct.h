@@ -1,5 +1,5 @@
-// One phase of the gradient of the input (core/row_map.h) as an implicit matrix product, for algorithms that have
-// nothing better for some of them.
+// What other algorithms ask of the direct one: one phase of the gradient of the input (core/row_map.h) as an implicit
+// matrix product, where they have nothing better for it, and what it leaves out.
 #pragma once
 
 #include "conv/algorithm.h"
@@ -12,5 +12,8 @@ void multiply_phase(const ConvGeometry& g, const BackwardInputArguments<T>& argu
 
 template <class T>
 std::size_t phase_workspace(const ConvGeometry& g, const RowMap& phase);
+
+// Whether the gradient of the weight leaves out products with the padding.
+bool leaves_out_padding(const ConvGeometry& g);
 
 }  // namespace fastconv

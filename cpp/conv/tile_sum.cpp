@@ -173,7 +173,7 @@ struct Call {
         block.apart = true;
         for (index_t chain = 0; chain < round.count; chain += kChain) {
             block.sources = round.rows + chain;
-            block.rows = std::min(kChain, round.count - chain);
+            block.rows = block.panel_rows = std::min(kChain, round.count - chain);
             block.panels = panels_of(round, plane, segment, chain);
             block.fresh = round.fresh && chain == 0;
             for (int i = 0; i < 2; ++i)

@@ -69,25 +69,15 @@ double cost(const ConvGeometry& g, Pass pass, const RowMap& map, const TileSchem
            read;
 }
 
-// How many of the pairs of an output and a tap along an axis meet the input.
-double share_inside(const Axis& axis) {
-    index_t inside = 0;
-    for (index_t tap = 0; tap < axis.kernel; ++tap) {
-        const index_t low = axis.pad_before - tap * axis.dilation;  // the first output at or after low / stride
-        const index_t first = std::clamp<index_t>(ceil_div(std::max<index_t>(low, 0), axis.stride), 0, axis.output);
-        const index_t last = ceil_div(std::max<index_t>(low + axis.input, 0), axis.stride);
-        inside += std::max<index_t>(std::min(last, axis.output) - first, 0);
-    }
-    return static_cast<double>(inside) / static_cast<double>(axis.output * axis.kernel);
-}
-
 // Of the products, those that are taken: a tile of rows skips a tap whose source lies in the padding for all of them.
-// That is so of whole lines, unless they are shorter than a tile, and of most of what is left and right.
+// That is so of whole lines, unless they are shorter than a tile, and of most of what is left and right. A sum over
+// rows leaves out each of them, if any.
 double share_taken(const ConvGeometry& g, Pass pass) {
     constexpr index_t kLongestTile = 16;
     constexpr double kWholeTiles = 0.7;
-    if (pass == Pass::kBackwardWeight || g.axes[2].output < kLongestTile) return 1;
-    return share_inside(g.axes[0]) * share_inside(g.axes[1]) * (1 - kWholeTiles * (1 - share_inside(g.axes[2])));
+    if (pass == Pass::kBackwardWeight) return leaves_out_padding(g) ? g.share_inside() : 1;
+    if (g.axes[2].output < kLongestTile) return 1;
+    return g.axes[0].share_inside() * g.axes[1].share_inside() * (1 - kWholeTiles * (1 - g.axes[2].share_inside()));
 }
 
 // Of a pass, or of one phase of the gradient of the input.

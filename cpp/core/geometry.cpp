@@ -236,6 +236,21 @@ Sliding::Sliding(std::string operation_name, int window_rank, const Shape& strid
     }
 }
 
+double Axis::share_inside() const {
+    index_t inside = 0;
+    for (index_t tap = 0; tap < kernel; ++tap) {
+        const index_t low = pad_before - tap * dilation;  // the first output at or after low / stride
+        const index_t first = std::clamp<index_t>(ceil_div(std::max<index_t>(low, 0), stride), 0, output);
+        const index_t last = ceil_div(std::max<index_t>(low + input, 0), stride);
+        inside += std::max<index_t>(std::min(last, output) - first, 0);
+    }
+    return static_cast<double>(inside) / static_cast<double>(output * kernel);
+}
+
+double Window3d::share_inside() const {
+    return axes[0].share_inside() * axes[1].share_inside() * axes[2].share_inside();
+}
+
 index_t Window3d::taps() const { return axes[0].kernel * axes[1].kernel * axes[2].kernel; }
 index_t Window3d::input_pixels() const { return axes[0].input * axes[1].input * axes[2].input; }
 index_t Window3d::output_pixels() const { return axes[0].output * axes[1].output * axes[2].output; }

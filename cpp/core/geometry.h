@@ -72,6 +72,13 @@ struct Axis {
     index_t input = 1, kernel = 1, stride = 1, dilation = 1, pad_before = 0, pad_after = 0, output = 1;
 
     index_t window() const { return dilation * (kernel - 1) + 1; }
+    // Whether every window meets the input somewhere.
+    bool windows_meet_input() const {
+        const index_t reach = window() - 1;
+        return pad_before <= reach && pad_after <= reach && (reach == 0 || input >= dilation);
+    }
+    // Of the pairs of an output and a tap, the share that meets the input.
+    double share_inside() const;
 };
 
 struct Window3d {
@@ -79,6 +86,7 @@ struct Window3d {
     std::array<Axis, kAxes> axes;
 
     index_t taps() const;
+    double share_inside() const;
     index_t input_pixels() const;
     index_t output_pixels() const;
     std::array<index_t, kAxes> input_extents() const { return {axes[0].input, axes[1].input, axes[2].input}; }

@@ -20,6 +20,7 @@ struct Workspace {
     T* zeros;           // the row that stands for padding
     T* panels;          // per worker: kRows rows of the right-hand side, segment by segment
     const T** sources;  // per worker: kTaps x kRows pointers
+    index_t* places;    // per worker: which of kRows rows of a panel these are
     T* copies;          // per worker: rows that reach into the padding
     T* packed;          // per worker: kRows rows of kPackedChannels
     index_t copies_per_worker;
@@ -40,6 +41,7 @@ Workspace<T> carve(Arena& arena, const OuterProduct<T>& product, const Plan& pla
     workspace.zeros = arena.take<T>(zeros_size(product, plan));
     workspace.panels = arena.take<T>(plan.direct ? 0 : plan.threads * workspace.panels_per_worker);
     workspace.sources = arena.take<const T*>(plan.threads * std::max(kTaps * kRows, plan.lines ? plan.taps : 0));
+    workspace.places = arena.take<index_t>(plan.threads * kRows);
     workspace.copies_per_worker =
         plan.lines ? product.source.lines_size(kRows) : product.source.scratch_size(kRows, std::min(kTaps, plan.taps));
     workspace.copies = arena.take<T>(plan.threads * workspace.copies_per_worker);
@@ -160,10 +162,29 @@ struct Sum {
         return next;
     }
 
-    // One tap's share of the part: some channels of the source against all columns of the part. Where these aren't
-    // packed yet, the first channels that meet them leave them packed.
-    void add_tap(const Part& part, index_t tap, const T* const* sources, index_t rows, const T* right, T* panels,
-                 T* packed, bool fresh, const Sums& sums, Next& next) const {
+    // The rows that a tap meets: those of the source, and where they stand among those of the right-hand side, of which
+    // there are `all`. What isn't packed yet the first channels leave packed.
+    struct Met {
+        const T* const* sources;
+        const index_t* places;
+        index_t count, all;
+        const T* right;  // or null
+    };
+
+    Met met(const T** sources, index_t rows, index_t* places, const T* right) const {
+        const bool skips = product.skips_padding && plan.packs && !plan.narrow;
+        index_t count = 0;
+        for (index_t row = 0; row < rows; ++row) {
+            sources[count] = sources[row];
+            places[count] = row;
+            count += skips && sources[row] == workspace.zeros ? 0 : 1;
+        }
+        return {sources, places, count, rows, right};
+    }
+
+    // One tap's share of the part: some channels of the source against all columns of the part.
+    void add_tap(const Part& part, index_t tap, const Met& met, T* panels, T* packed, bool fresh, const Sums& sums,
+                 Next& next) const {
         const index_t first = std::max(part.first_result - tap * product.depth, index_t{0});
         const index_t last = std::min(part.last_result - tap * product.depth, product.depth);
         const index_t step = plan.packs ? kPackedChannels : last - first;
@@ -174,9 +195,9 @@ struct Sum {
             index_t group = -1;  // whose channels are packed
             for (index_t s = part.first_segment; s < part.last_segment; ++s, panel += kRows * plan.padded_columns) {
                 const Segment segment = segment_at(s);
-                OuterBlock<T> block{sources,
+                OuterBlock<T> block{met.sources,
                                     nullptr,
-                                    rows,
+                                    met.count,
                                     segment.group * product.depth + channel,
                                     channels,
                                     panel,
@@ -189,8 +210,10 @@ struct Sum {
                                     0,
                                     fresh,
                                     false};
-                if (right != nullptr && channel == first) {
-                    block.right = right + segment.column;
+                block.places = met.places;
+                block.panel_rows = met.all;
+                if (met.right != nullptr && channel == first) {
+                    block.right = met.right + segment.column;
                     block.right_pitch = product.right_pitch;
                 }
                 block.stream = plan.streams;
@@ -243,6 +266,7 @@ struct Sum {
         const T** sources = workspace.sources + worker * kTaps * kRows;
         T* copies = workspace.copies + worker * workspace.copies_per_worker;
         T* packed = workspace.packed + worker * kRows * kPackedChannels;
+        index_t* places = workspace.places + worker * kRows;
         const index_t first_tap = part.first_result / product.depth;
         const index_t last_tap = ceil_div(part.last_result, product.depth);
 
@@ -263,7 +287,7 @@ struct Sum {
                 product.source.gather(row, rows, tap, taps, workspace.zeros, copies, sources);
                 if (tap == first_tap) next = next_rows(part, sources, row, rows);
                 for (index_t t = 0; t < taps; ++t, right = nullptr)
-                    add_tap(part, tap + t, sources + t * rows, rows, right, panels, packed,
+                    add_tap(part, tap + t, met(sources + t * rows, rows, places, right), panels, packed,
                             !clears && row == part.first_row, sums, next);
             }
         }

@@ -21,9 +21,18 @@ struct OuterProduct {
     bool right_in_planes() const { return right_plane != 1; }
 
     index_t groups = 1, depth = 0, columns = 0;
+    // Leaves out products with rows of padding, as if what meets them were finite; where channels are laid out.
+    bool skips_padding = false;
     T* sums = nullptr;  // taps x depth rows of groups * columns values, sums_pitch apart
     index_t sums_pitch = 0;
 };
+
+// Whether the source is laid out anew for the kernel, which pays where enough columns meet it. A few channels of many
+// rows touch a cache line of each row, and rows a power of two apart share a few sets of the cache.
+inline bool lays_out_channels(index_t columns, index_t channels) {
+    constexpr index_t kManyColumns = 128, kFewestColumns = 24, kManyChannels = 96;
+    return columns >= kManyColumns || (columns >= kFewestColumns && channels >= kManyChannels);
+}
 
 template <class T>
 std::size_t workspace_bytes(const OuterProduct<T>& product);

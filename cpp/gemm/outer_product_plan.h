@@ -25,10 +25,8 @@ constexpr double kCutCost = 0.015;
 constexpr index_t kFewestRowsPerSlice = 512;
 constexpr index_t kMostPartialSums = index_t{1} << 22;  // values: 16 MB of float32
 constexpr index_t kColumns = 512;
-// A few channels of 256 rows touch a cache line of each row, and rows a power of two apart share a few sets of the
-// cache. Where enough columns meet them, channels are laid out side by side first: 96 of 256 rows are 96 KB of L2.
+// Channels that are laid out at a time: 96 of 256 rows are 96 KB of L2.
 constexpr index_t kPackedChannels = 96;
-constexpr index_t kFewestColumnsToPack = 24;
 // Rows of at most so many values come as pieces of lines, for all taps at once: at most so many sums. Measured, Zen 4,
 // time without over time with: 3x3 1->32 (3 values) 2.4, 3x3 3->64 (9) 1.4, 4x4 3->96 (12) 1.05, 5x20 1->32 (20) 1.1,
 // 7x7 3->64 (21) 1.02 and, float64, 0.94, 11x11 3->64 (33) 0.87.
@@ -43,7 +41,6 @@ constexpr index_t kLongRightRow = 1024, kFarRightBytes = index_t{16} << 20, kFet
 // 116, 256 -> 64), with 96 KB 0.9, 0.87, 0.87, with 160 KB 0.87, 1.06, 0.94. Each block loads and stores the sums:
 // 128 -> 512, of which there are 256 KB, 1.0, 1.04, 1.0.
 constexpr index_t kNearBytes = index_t{96} << 10, kNearSums = index_t{128} << 10, kFewestNearRows = 64;
-constexpr index_t kManyColumns = 128, kManyChannels = 96;
 
 // Slices of rows with sums of their own while these are small; else, and beyond that, parts of the
 // (tap, channel) rows of the result, and its columns, with nothing to add up afterwards.
@@ -90,8 +87,7 @@ OuterProductPlan make_plan(const OuterProduct<T>& product, const Kernels<T>& ker
     plan.result_size = plan.result_rows * product.groups * product.columns;
 
     plan.narrow = is_narrow(product.depth, product.columns, kernels.vector_width);
-    plan.packs = product.columns >= kManyColumns ||
-                 (product.columns >= kFewestColumnsToPack && product.source.tensor.channels >= kManyChannels);
+    plan.packs = lays_out_channels(product.columns, product.source.tensor.channels);
 
     plan.lines = !plan.narrow && product.source.has_short_rows(kShortRow) && plan.result_rows <= kFewSums;
     plan.direct = plan.lines && product.columns % kernels.vector_width == 0 && !product.right_in_planes();

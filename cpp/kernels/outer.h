@@ -10,11 +10,12 @@
 namespace fastconv {
 namespace {
 
-// Here the rows of the tile are neighbouring channels of one source row: one pointer per step. The first tile that
-// meets a panel packs it for the others.
+// Here the rows of the tile are neighbouring channels of one source row: one pointer per step. Where the panel
+// isn't packed yet, the first tile that meets it packs it for the others.
 template <class T, int Rows, int Vectors, bool Packed, bool Packs = false>
 void outer_tile(const OuterBlock<T>& block, index_t channel, index_t column, T* panel, Fetcher<T>& ahead) {
-    const index_t columns = smaller(block.columns - column, Vectors * kLanes<T>);
+    constexpr index_t width = Vectors * kLanes<T>;
+    const index_t columns = smaller(block.columns - column, width);
     T* sums = block.sums + channel * block.pitch + column;
     const index_t pitch = block.pitch;
     const auto target = [=](int r) { return sums + r * pitch; };
@@ -29,8 +30,10 @@ void outer_tile(const OuterBlock<T>& block, index_t channel, index_t column, T* 
     const T* packed = Packed ? block.packed + channel * block.rows : nullptr;
     constexpr bool fetches = Rows >= kRows;
     typename Fetcher<T>::Run fetched = fetches ? ahead.take(block.rows) : typename Fetcher<T>::Run{};
-    for (index_t row = 0; row < block.rows; ++row, panel += Vectors * kLanes<T>) {
+    // (A pointer that moves on, where it can: rows times the width took GCC 1.25 times as long, with groups of 8.)
+    for (index_t row = 0; row < block.rows; ++row, panel += Packed ? 0 : width) {
         const T* left[Rows];
+        T* const place = Packed ? panel + block.places[row] * width : panel;
         const T* source = Packed ? packed + row * Rows : block.sources[row] + at;
 #pragma GCC unroll 16
         for (int r = 0; r < Rows; ++r) left[r] = source + r;
@@ -43,14 +46,14 @@ void outer_tile(const OuterBlock<T>& block, index_t channel, index_t column, T* 
             for (int v = 0; v < Vectors; ++v) {
                 __builtin_prefetch(from + rows_ahead * block.right_pitch + v * kLanes<T>, 0, 3);
                 right[v] = in_register(load(from + v * kLanes<T>));
-                store(panel + v * kLanes<T>, right[v]);
+                store(place + v * kLanes<T>, right[v]);
             }
             tile.add_products(left, 0, right);
         } else {
-            tile.add_products(left, 0, panel);
+            tile.add_products(left, 0, place);
         }
     }
-    if (block.stream && columns == Vectors * kLanes<T>) return tile.stream_to(target);
+    if (block.stream && columns == width) return tile.stream_to(target);
     if (block.apart && !block.fresh) tile.add_from(target, columns);
     tile.store_to(target, columns);
 }
@@ -148,13 +151,14 @@ struct OuterVisit {
         T* panel = block.panels + offset;
         index_t channel = 0;
         if (block.right != nullptr) {
-            if (block.packed != nullptr && block.depth >= kRows && block.columns - column >= Vectors * kLanes<T>) {
+            if (block.packed != nullptr && block.rows == block.panel_rows && block.depth >= kRows &&
+                block.columns - column >= Vectors * kLanes<T>) {
                 outer_tile<T, kRows, Vectors, true, true>(block, 0, column, panel, ahead);
                 channel = kRows;
             } else {
-                pack_panel<T, Vectors>(
-                    {block.right, block.right_pitch, 1, block.rows, block.columns, block.panels, 0, block.rows}, column,
-                    panel);
+                pack_panel<T, Vectors>({block.right, block.right_pitch, 1, block.panel_rows, block.columns,
+                                        block.panels, 0, block.panel_rows},
+                                       column, panel);
             }
         }
         if (block.packed == nullptr) {
@@ -176,7 +180,7 @@ void add_outer_products(const OuterBlock<T>& block) noexcept {
     const index_t tiles =
         (panels.wide + panels.narrow - tall) * (block.depth / kRows) + tall * ((block.depth + kRows) / (2 * kRows));
     Fetcher<T> ahead(block.ahead, tiles);
-    for_each_panel<T>(block.columns, block.rows, OuterVisit<T>{block, ahead});
+    for_each_panel<T>(block.columns, block.panel_rows, OuterVisit<T>{block, ahead});
 }
 
 template <class T>

@@ -58,18 +58,19 @@ struct OuterBlock {
     const T* packed;  // or the same values, laid out by pack_channels; null where they are read in place
     index_t rows;
     index_t offset, depth;
-    T* panels;  // rows rows, packed by pack_panels; or room for them
+    T* panels;  // packed by pack_panels, or room for them
     index_t columns;
     T* sums;
     index_t pitch;
     index_t taps, row_step;  // of lines
-    const T* right;          // the right-hand side, to be packed into the panels; of lines, where panels is null
+    const T* right;          // what is to be packed into the panels, or null; of lines, where panels is null
     index_t right_pitch;
-    bool fresh;  // the sums are set, not added to
-    bool apart;  // what is added is summed up by itself first, which keeps the chains of additions short
-    bool stream =
-        false;  // fresh sums are aligned to cache lines, and so large that nothing of them would be left there
+    bool fresh;           // the sums are set, not added to
+    bool apart;           // what is added is summed up by itself first, which keeps the chains of additions short
+    bool stream = false;  // fresh sums are aligned to cache lines, and so large that the caches would keep none
     Ahead<T> ahead[2] = {};
+    index_t panel_rows = 0;           // of other sums than those of lines
+    const index_t* places = nullptr;  // of these, each packed row of the source meets row places[row]
 };
 
 // A matrix view with any strides, to be packed into the panels that the two kernels above read:

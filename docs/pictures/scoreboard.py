@@ -88,7 +88,7 @@ _GROUPS: tuple[tuple[str, Callable[[Layer], bool], str], ...] = (
     (
         "Little work",
         lambda layer: layer.operations < 50e6,
-        "What is around the arithmetic counts, and 6 or 16 channels fill no tile.",
+        "What is around the arithmetic counts, and few channels fill no tile.",
     ),
     (
         "At a stride",
