@@ -237,3 +237,27 @@ def test_one_image_without_a_batch_axis_may_be_planes(name, dtype):
         assert (values is None) == (expected is None)
         if values is not None:
             assert_same_bits(values, expected)
+
+
+@pytest.mark.parametrize("value", [1, np.nan], ids=str)
+@pytest.mark.parametrize(
+    ("shape", "taps", "sliding"),
+    [
+        ((3, 300, 130), (3,), {"padding": 40, "dilation": 40}),
+        ((2, 20, 30, 180), (5, 3), {"padding": ((3, 4), (2, 0))}),
+        ((9, 9, 9, 200), (3, 3), {"padding": 2, "dilation": 2, "stride": 3}),
+        ((2, 6, 12, 11, 110), (3, 3, 3), {"padding": 2, "dilation": 2}),
+    ],
+    ids=str,
+)
+def test_gradients_of_the_weight_that_leave_out_padding(shape, taps, sliding, value, dtype, isa):
+    """Or do not, where the windows are too few; the corner of the gradient meets padding."""
+    x, weight = numbers(INTEGERS, shape, dtype), numbers(INTEGERS, (*taps, shape[-1], 128), dtype)
+    gradient = numbers(INTEGERS, getattr(fc, f"conv{len(taps)}d")(x, weight, **sliding).shape, dtype)
+    gradient.flat[0] = value
+    with np.errstate(invalid="ignore"):
+        expected = oracle.conv_backward(gradient, x, weight, **sliding)[1]
+    backward = getattr(fc, f"conv{len(taps)}d_backward")
+    for arrived in (gradient, in_planes(gradient)):
+        found = backward(arrived, x, weight, **sliding, algorithm="direct", wrt=("weight",)).weight
+        assert_equal(found, expected, isa)
