@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+import fastconv as fc
 from fastconv import nn, optim
 
 
@@ -77,11 +78,8 @@ def take_step(model, optimizer, gradients):
     optimizer.step()
 
 
-@pytest.mark.parametrize("piece", [5, 1 << 17], ids=["cut", "whole"])
 @pytest.mark.parametrize("case", CASES)
-def test_steps_follow_the_formulas(case, piece, monkeypatch):
-    monkeypatch.setattr("fastconv.optim.optimizer._PIECE", piece)  # 12 values: 5, 5 and 2
-    monkeypatch.setattr("fastconv.optim.optimizer._FEWEST_PIECES", 1)  # in threads
+def test_steps_follow_the_formulas(case, isa):
     make, formula = CASES[case]
     model = Parameters()
     start, gradients = model.state_dict(), random_gradients(model, 7)
@@ -90,7 +88,44 @@ def test_steps_follow_the_formulas(case, piece, monkeypatch):
         take_step(model, optimizer, gradient)
     for name, value in model.parameters.items():
         expected = formula(start[name], [gradient[name] for gradient in gradients])
-        np.testing.assert_allclose(value, expected, rtol=1e-12, err_msg=f"{case}, {name}")
+        np.testing.assert_allclose(value, expected, rtol=1e-12, err_msg=f"{case}, {name}, {isa}")
+
+
+class Arranged(Parameters):
+    """One large parameter, as it comes, transposed, or in every other value of a larger array."""
+
+    def __init__(self, arrangement, dtype):
+        values = np.random.default_rng(0).standard_normal((301, 503)).astype(dtype)  # five chunks
+        parameters = {
+            "as it comes": values,
+            "transposed": np.asfortranarray(values),
+            "spread": np.repeat(values, 2, axis=1)[:, ::2],
+        }
+        nn.Layer.__init__(self, {"a": parameters[arrangement]})
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_step_is_the_same_for_any_threads_and_strides(case, dtype, isa):
+    arrangements = {"as it comes": 1, "transposed": 2, "spread": 3}
+    models = [Arranged(one, dtype) for one in arrangements]
+    whole, (make, formula) = models[0], CASES[case]
+    gradients, start = random_gradients(whole, 2), whole.state_dict()["a"].astype(np.float64)
+    for model, threads in zip(models, arrangements.values(), strict=True):
+        optimizer = make(model)
+        with fc.options(num_threads=threads):
+            for gradient in gradients:
+                take_step(model, optimizer, gradient)
+    for model in models[1:]:
+        np.testing.assert_array_equal(model.parameters["a"], whole.parameters["a"])
+    expected = formula(start, [gradient["a"].astype(np.float64) for gradient in gradients])
+    np.testing.assert_allclose(whole.parameters["a"], expected, rtol=0, atol=40 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("make", [optim.SGD, optim.Adam])
+def test_a_dtype_without_kernels_is_refused(make):
+    model = Parameters("float16")
+    with pytest.raises(TypeError, match=f"{make.__name__}: parameter must be float32 or float64"):
+        take_step(model, make(model), random_gradients(model, 1)[0])
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -10,4 +10,5 @@ PYBIND11_MODULE(_core, module) {
     fastconv::register_resample(module);
     fastconv::register_elementwise(module);
     fastconv::register_norm(module);
+    fastconv::register_optimizer(module);
 }

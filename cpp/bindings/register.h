@@ -14,5 +14,6 @@ void register_dense(pybind11::module_& module);
 void register_resample(pybind11::module_& module);
 void register_elementwise(pybind11::module_& module);
 void register_norm(pybind11::module_& module);
+void register_optimizer(pybind11::module_& module);
 
 }  // namespace fastconv

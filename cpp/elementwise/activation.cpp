@@ -1,10 +1,7 @@
 #include "elementwise/activation.h"
 
-#include <algorithm>
-
-#include "core/arithmetic.h"
 #include "core/isa.h"
-#include "core/threads.h"
+#include "elementwise/chunks.h"
 #include "elementwise/streamed.h"
 
 namespace fastconv {
@@ -23,16 +20,6 @@ double work_per_value(ActivationKind kind) {
     }
 }
 
-// Calls visit(first, count) over chunks that keep a thread busy for some microseconds.
-template <class Visit>
-void for_each_chunk(ActivationKind kind, index_t count, const Visit& visit) {
-    constexpr index_t kChunk = 32768;
-    const index_t chunks = ceil_div(count, kChunk);
-    const int threads = worthwhile_threads(work_per_value(kind) * static_cast<double>(count), chunks);
-    parallel_for(chunks, threads,
-                 [&](index_t chunk, int) { visit(chunk * kChunk, std::min(kChunk, count - chunk * kChunk)); });
-}
-
 }  // namespace
 
 bool gradient_needs_input(ActivationKind kind) {
@@ -42,7 +29,7 @@ bool gradient_needs_input(ActivationKind kind) {
 template <class T>
 void activate(ActivationKind kind, const T* input, index_t count, T* output, T slope) {
     const bool stream = output != input && worth_streaming<T>(count);
-    for_each_chunk(kind, count, [&](index_t first, index_t size) {
+    for_each_chunk(work_per_value(kind), count, [&](index_t first, index_t size) {
         write_values(stream, size, 1, output + first, [&](index_t at, index_t values, T* target) {
             element_kernels<T>().activate(kind, input + first + at, values, slope, target);
         });
@@ -53,7 +40,7 @@ template <class T>
 void activation_backward(ActivationKind kind, const T* grad_output, const T* saved, index_t count, T* grad_input,
                          T slope) {
     const bool stream = worth_streaming<T>(count);
-    for_each_chunk(kind, count, [&](index_t first, index_t size) {
+    for_each_chunk(work_per_value(kind), count, [&](index_t first, index_t size) {
         write_values(stream, size, 1, grad_input + first, [&](index_t at, index_t values, T* target) {
             const index_t here = first + at;
             element_kernels<T>().activation_backward(kind, grad_output + here, saved + here, values, slope, target);
@@ -64,7 +51,7 @@ void activation_backward(ActivationKind kind, const T* grad_output, const T* sav
 template <class T>
 void add_and_activate(ActivationKind kind, const T* one, const T* other, index_t count, T* output) {
     const bool stream = worth_streaming<T>(count), rectified = kind == ActivationKind::kRelu;
-    for_each_chunk(kind, count, [&](index_t first, index_t size) {
+    for_each_chunk(work_per_value(kind), count, [&](index_t first, index_t size) {
         write_values(stream, size, 1, output + first, [&](index_t at, index_t values, T* target) {
             const index_t here = first + at;
             element_kernels<T>().add_arrays(one + here, other + here, values, rectified, target);

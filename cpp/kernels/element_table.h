@@ -74,6 +74,32 @@ struct FewRows {
     index_t depth, columns, matrix_pitch;
 };
 
+// A step of stochastic gradient descent over `count` values: g = gradient + weight_decay * parameter,
+// velocity = momentum * velocity + g, parameter -= learning_rate * (velocity, or with Nesterov g + momentum *
+// velocity).
+template <class T>
+struct SgdStep {
+    T* parameter;
+    const T* gradient;
+    T* velocity;
+    index_t count;
+    T learning_rate, momentum, weight_decay;
+    bool nesterov;
+};
+
+// A step of Adam: g = gradient + gradient_decay * parameter, first_moment = beta1 * first_moment + share1 * g,
+// second_moment = beta2 * second_moment + share2 * g^2, and
+// parameter = kept * parameter - step_size * first_moment / (root_factor * sqrt(second_moment) + epsilon).
+template <class T>
+struct AdamStep {
+    T* parameter;
+    const T* gradient;
+    T *first_moment, *second_moment;
+    index_t count;
+    T beta1, share1, beta2, share2, epsilon;
+    T gradient_decay, kept, step_size, root_factor;
+};
+
 template <class T>
 struct ElementKernels {
     // slope: of leaky ReLU below zero. output may be the input.
@@ -111,6 +137,9 @@ struct ElementKernels {
     // target[c][k] = sum over r of rows[r][c] * matrix[r][k], for c below `depth`, columns apart; the matrix has as
     // many rows as there are. Past the caches, where the target allows it.
     void (*multiply_few_outer)(const FewRows<T>&, T* target, bool stream) noexcept;
+
+    void (*sgd_step)(const SgdStep<T>&) noexcept;
+    void (*adam_step)(const AdamStep<T>&) noexcept;
 };
 
 struct ElementTable {

@@ -5,6 +5,7 @@
 #include "kernels/few_rows.h"
 #include "kernels/local_response.h"
 #include "kernels/norm.h"
+#include "kernels/optimizer.h"
 #include "kernels/weighted.h"
 
 namespace fastconv {
@@ -28,6 +29,8 @@ constexpr ElementKernels<T> make_table() {
         add_few_products<T>,
         multiply_few_transposed<T>,
         multiply_few_outer<T>,
+        sgd_step<T>,
+        adam_step<T>,
     };
 }
 

@@ -153,6 +153,30 @@ def activation_names() -> list[str]: ...
 def gradient_needs_input(name: str) -> bool: ...
 def activation_forward(name: str, input: _Array, out: _Array | None, slope: float = ...) -> _Array: ...
 def activation_backward(name: str, grad_output: _Array, saved: _Array, slope: float = ...) -> _Array: ...
+def sgd_step(
+    operation: str,
+    parameter: _Array,
+    gradient: _Array,
+    velocity: _Array,
+    learning_rate: float,
+    momentum: float,
+    weight_decay: float,
+    nesterov: bool,
+) -> None: ...
+def adam_step(
+    operation: str,
+    parameter: _Array,
+    gradient: _Array,
+    first_moment: _Array,
+    second_moment: _Array,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    weight_decay: float,
+    decoupled: bool,
+    number: int,
+) -> None: ...
 def channel_statistics(operation: str, input: _Array, groups: int) -> tuple[_Array, _Array]: ...
 def channel_norm_forward(
     operation: str,

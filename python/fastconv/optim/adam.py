@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from typing import ClassVar
 
-import numpy as np
-
+from fastconv import _core
 from fastconv._arguments import Array
 from fastconv.nn import Layer
 from fastconv.optim.group import Group, Rates
@@ -60,6 +59,7 @@ class Adam(Optimizer):
     """
 
     moments = ("first_moment", "second_moment")
+    _decoupled: ClassVar[bool] = False  # whether the decay is none of the gradient
 
     def __init__(
         self,
@@ -77,27 +77,12 @@ class Adam(Optimizer):
         self.betas = beta1, beta2
         self.epsilon = epsilon
 
-    def _update(self, parameter: Array, gradient: Array, moments: list[Array], scratch: Array, rates: Rates) -> None:
-        self._decay(parameter, gradient, scratch, rates)
+    def _update(self, parameter: Array, gradient: Array, moments: list[Array], rates: Rates) -> None:
         first, second = moments
-        beta1, beta2 = self.betas
-        first *= beta1
-        np.multiply(gradient, 1 - beta1, out=scratch)
-        first += scratch
-        second *= beta2
-        np.multiply(gradient, gradient, out=scratch)
-        scratch *= 1 - beta2
-        second += scratch
-
-        np.sqrt(second, out=scratch)
-        scratch *= 1 / math.sqrt(1 - beta2**self._steps)
-        scratch += self.epsilon
-        np.divide(first, scratch, out=scratch)
-        scratch *= rates.learning_rate / (1 - beta1**self._steps)
-        parameter -= scratch
-
-    def _decay(self, parameter: Array, gradient: Array, scratch: Array, rates: Rates) -> None:
-        self._decay_gradient(parameter, gradient, scratch, rates)
+        _core.adam_step(
+            type(self).__name__, parameter, gradient, first, second, rates.learning_rate, *self.betas, self.epsilon,
+            rates.weight_decay, self._decoupled, self._steps,
+        )  # fmt: skip
 
 
 class AdamW(Adam):
@@ -137,6 +122,8 @@ class AdamW(Adam):
     0.01
     """
 
+    _decoupled = True
+
     def __init__(
         self,
         model: Layer,
@@ -148,6 +135,3 @@ class AdamW(Adam):
         groups: Sequence[Group] = (),
     ) -> None:
         super().__init__(model, learning_rate, betas=betas, epsilon=epsilon, weight_decay=weight_decay, groups=groups)
-
-    def _decay(self, parameter: Array, gradient: Array, scratch: Array, rates: Rates) -> None:
-        parameter *= 1 - rates.learning_rate * rates.weight_decay

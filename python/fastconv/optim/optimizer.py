@@ -4,33 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
 
-from fastconv import runtime
 from fastconv._arguments import Array, check_writable
 from fastconv.nn import Layer
 from fastconv.optim.group import Group, Rates, resolve
-
-_PIECE = 1 << 17
-"""Values of a parameter that are updated at a time: an update goes over them several times, while a cache has them."""
-
-_FEWEST_PIECES = 8
-"""For each thread; fewer are done before a thread has started."""
-
-
-def _pieces(arrays: list[Array]) -> Iterator[list[Array]]:
-    """Cut arrays of one shape into the same pieces; not the small ones, nor what can't be seen as one row of values."""
-    if arrays[0].size <= _PIECE or not all(array.flags.c_contiguous for array in arrays):
-        yield arrays
-        return
-    flat = [array.reshape(-1) for array in arrays]
-    for first in range(0, flat[0].size, _PIECE):
-        yield [one[first : first + _PIECE] for one in flat]
-
 
 class Optimizer(ABC):
     """Base of all optimizers.
@@ -67,55 +48,38 @@ class Optimizer(ABC):
         check_writable(type(self).__name__, self._parameters)
         self._factors = resolve(type(self).__name__, self._parameters, groups)
         self._moments = {
-            name: [np.zeros_like(parameter) for _ in self.moments] for name, parameter in self._parameters.items()
+            name: [np.zeros(parameter.shape, parameter.dtype) for _ in self.moments]
+            for name, parameter in self._parameters.items()
         }
-        self._scratch: list[Array] = []  # for each thread
 
     def step(self) -> None:
-        """Move the parameters along their gradients, then set the gradients to zero."""
+        """Move the parameters along their gradients, then set the gradients to zero.
+
+        Raises
+        ------
+        TypeError
+            If a parameter is neither float32 nor float64, or its gradient has another dtype.
+        """
         self._steps += 1
         # Asked for at every step: layers may be frozen meanwhile, or others put in their place.
         gradients, trainable = self._model.gradients, self._model.trainable_parameters
-        pieces: list[tuple[Array, Array, list[Array], Rates]] = []
         for name, parameter in self._parameters.items():
             gradient = gradients.get(name)
             if gradient is None or trainable.get(name) is not parameter:
                 continue
             factors = self._factors[name]
+            if not factors.learning_rate:
+                continue
             rates = Rates(self.learning_rate * factors.learning_rate, self.weight_decay * factors.weight_decay)
-            if factors.learning_rate:
-                arrays = [parameter, gradient, *self._moments[name]]
-                pieces += [(first, second, rest, rates) for first, second, *rest in _pieces(arrays)]
-        self._update_all(pieces)
+            in_order = np.require(parameter, requirements=("C", "A"))  # itself, unless its strides are others
+            self._update(in_order, gradient, self._moments[name], rates)
+            if in_order is not parameter:
+                parameter[...] = in_order
         self._model.zero_gradients()
 
-    def _update_all(self, pieces: list[tuple[Array, Array, list[Array], Rates]]) -> None:
-        """Update all pieces, in threads where there are many: NumPy's loops let go of the interpreter."""
-        threads = min(runtime.get_num_threads(), len(pieces) // _FEWEST_PIECES) or 1
-        while len(self._scratch) < threads:
-            self._scratch.append(np.empty(0, np.uint8))
-
-        def work(thread: int) -> None:
-            for parameter, gradient, moments, rates in pieces[thread::threads]:
-                if self._scratch[thread].size < parameter.nbytes:
-                    self._scratch[thread] = np.empty(parameter.nbytes, np.uint8)
-                scratch = self._scratch[thread][: parameter.nbytes].view(parameter.dtype).reshape(parameter.shape)
-                self._update(parameter, gradient, moments, scratch, rates)
-
-        if threads == 1:
-            return work(0)
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, range(threads)))  # which raises what they raise
-
     @abstractmethod
-    def _update(self, parameter: Array, gradient: Array, moments: list[Array], scratch: Array, rates: Rates) -> None:
-        """Move a piece of a parameter, value by value; ``gradient`` and ``scratch`` may be overwritten."""
-
-    def _decay_gradient(self, parameter: Array, gradient: Array, scratch: Array, rates: Rates) -> None:
-        """Add the gradient of ``weight_decay / 2 * |parameter|^2``."""
-        if rates.weight_decay:
-            np.multiply(parameter, rates.weight_decay, out=scratch)
-            gradient += scratch
+    def _update(self, parameter: Array, gradient: Array, moments: list[Array], rates: Rates) -> None:
+        """Move a parameter, which is C-contiguous as its moments are, and these with it, in place."""
 
     def state_dict(self) -> dict[str, Array]:
         """Return a copy of all that the next step depends on, besides parameters and gradients."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
+from fastconv import _core
 from fastconv._arguments import Array
 from fastconv.nn import Layer
 from fastconv.optim.group import Group, Rates
@@ -79,15 +78,9 @@ class SGD(Optimizer):
         self.momentum = momentum
         self.nesterov = nesterov
 
-    def _update(self, parameter: Array, gradient: Array, moments: list[Array], scratch: Array, rates: Rates) -> None:
+    def _update(self, parameter: Array, gradient: Array, moments: list[Array], rates: Rates) -> None:
         (velocity,) = moments
-        self._decay_gradient(parameter, gradient, scratch, rates)
-        velocity *= self.momentum
-        velocity += gradient
-        if self.nesterov:
-            np.multiply(velocity, self.momentum, out=scratch)
-            scratch += gradient
-            scratch *= rates.learning_rate
-        else:
-            np.multiply(velocity, rates.learning_rate, out=scratch)
-        parameter -= scratch
+        _core.sgd_step(
+            type(self).__name__, parameter, gradient, velocity, rates.learning_rate, self.momentum, rates.weight_decay,
+            self.nesterov,
+        )  # fmt: skip
