@@ -34,7 +34,7 @@ void outer_tile(const OuterBlock<T>& block, index_t channel, index_t column, T* 
     for (index_t row = 0; row < block.rows; ++row, panel += Packed ? 0 : width) {
         const T* left[Rows];
         T* const place = Packed ? panel + block.places[row] * width : panel;
-        const T* source = Packed ? packed + row * Rows : block.sources[row] + at;
+        const T* source = one_base(Packed ? packed + row * Rows : block.sources[row] + at);
 #pragma GCC unroll 16
         for (int r = 0; r < Rows; ++r) left[r] = source + r;
         if constexpr (fetches) fetched.step();

@@ -59,6 +59,14 @@ FASTCONV_INLINE V in_register(V value) {
     return value;
 }
 
+// A pointer whose origin the compiler doesn't know, so that neighbours are constant distances from one register. Of a
+// sum of pointer and index, GCC 12 would keep one index for each neighbour, in more registers than there are.
+template <class T>
+FASTCONV_INLINE T* one_base(T* pointer) {
+    __asm__("" : "+r"(pointer));
+    return pointer;
+}
+
 // Whether one instruction loads or stores some of the lanes.
 #if defined(__AVX512F__) && FASTCONV_VECTOR_BYTES == 64
 constexpr bool kMasksLanes = true;

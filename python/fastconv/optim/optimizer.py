@@ -72,9 +72,12 @@ class Optimizer(ABC):
                 continue
             rates = Rates(self.learning_rate * factors.learning_rate, self.weight_decay * factors.weight_decay)
             in_order = np.require(parameter, requirements=("C", "A"))  # itself, unless its strides are others
+            if parameter.flags.carray:  # contiguous, aligned and writable
+                self._update(parameter, gradient, self._moments[name], rates)
+                continue
+            in_order = np.require(parameter, requirements=("C", "A"))
             self._update(in_order, gradient, self._moments[name], rates)
-            if in_order is not parameter:
-                parameter[...] = in_order
+            parameter[...] = in_order
         self._model.zero_gradients()
 
     @abstractmethod
