@@ -9,13 +9,14 @@
 
 namespace fastconv {
 
-// How wide segments should be, in vectors, at most as many as there are `use`s: what a kernel makes of so many. Tasks
-// that don't share evenly are waited for.
+// How wide segments should be, in vectors, at most `most` and as many as there are `use`s: what a kernel makes of so
+// many. Tasks that don't share evenly are waited for.
 template <std::size_t Most>
-index_t best_vectors(index_t group_vectors, index_t groups, int threads, const double (&use)[Most]) {
+index_t best_vectors(index_t group_vectors, index_t groups, int threads, const double (&use)[Most],
+                     index_t most = Most) {
     index_t best = 1;
     double least = 0;
-    for (index_t vectors = 1; vectors <= static_cast<index_t>(Most); ++vectors) {
+    for (index_t vectors = 1; vectors <= std::min(most, static_cast<index_t>(Most)); ++vectors) {
         const index_t tasks = groups * ceil_div(group_vectors, vectors);
         const index_t share =
             groups % threads == 0 ? groups / threads * group_vectors : ceil_div(tasks, threads) * vectors;
