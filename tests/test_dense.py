@@ -27,6 +27,7 @@ SHAPES = [
     ((2, 3, 5), 7, 100),
     ((200,), 260, 33),
     ((29,), 520, 530),
+    ((9,), 300, 2600),  # deeper than a block of the transposed weight
     ((0,), 5, 3),
     # few rows
     ((1,), 400, 120),
@@ -220,3 +221,15 @@ def test_loss_and_gradient_of_one_call_are_those_of_two(dtype, smoothing):
         loss, gradient = nn.cross_entropy(logits, labels, label_smoothing=smoothing)
         assert loss == fc.cross_entropy(logits, labels, label_smoothing=smoothing)
         np.testing.assert_array_equal(gradient, fc.cross_entropy_backward(logits, labels, label_smoothing=smoothing))
+
+
+def test_a_weight_that_no_cache_holds_meets_few_rows_as_part_of_it_does(isa):
+    """Where the last cache has less than 36 MB; elsewhere it is a product like others."""
+    x, w = numbers(GAUSSIAN, (11, 2203), np.float32, 0), numbers(GAUSSIAN, (2203, 4102), np.float32, 1)
+    found = []
+    for threads in (1, 2, 16):
+        with fc.options(num_threads=threads):
+            found.append(fc.linear(x, w))
+    assert all(np.array_equal(one, found[0]) for one in found), isa
+    few = slice(4090, 4102)
+    np.testing.assert_allclose(found[0][:, few], x.astype(float) @ w[:, few], rtol=0, atol=1e-3)

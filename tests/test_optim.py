@@ -121,6 +121,43 @@ def test_a_step_is_the_same_for_any_threads_and_strides(case, dtype, isa):
     np.testing.assert_allclose(whole.parameters["a"], expected, rtol=0, atol=40 * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("make", [optim.SGD, optim.Adam, optim.AdamW])
+def test_gradients_of_any_strides_are_read_and_those_of_another_dtype_refused(make):
+    class Given(Parameters):
+        gradients = None
+
+    gradients = random_gradients(Parameters(), 1)[0]
+    models = [Given(), Given()]
+    for model, order in zip(models, "CF", strict=True):
+        model.gradients = {name: np.asarray(value, order=order) for name, value in gradients.items()}
+        make(model, 0.1).step()
+    for name, value in models[0].parameters.items():
+        np.testing.assert_array_equal(value, models[1].parameters[name])
+    models[0].gradients = {name: value.astype(np.float32) for name, value in gradients.items()}
+    with pytest.raises(
+        TypeError, match=f"{make.__name__}: gradient must be float64 like the first argument, got float32"
+    ):
+        make(models[0], 0.1).step()
+
+
+@pytest.mark.parametrize("make", [optim.SGD, optim.Adam, optim.AdamW])
+def test_without_a_decay_what_is_infinite_stays_out_of_the_moments(make, isa):
+    model = Parameters()
+    model.parameters["a"][0, 1] = -np.inf
+    optimizer = make(model, 0.1, weight_decay=0.0)
+    take_step(model, optimizer, random_gradients(model, 1)[0])
+    assert model.parameters["a"][0, 1] == -np.inf
+    assert all(np.isfinite(value).all() for value in optimizer.state_dict().values()), isa
+
+
+@pytest.mark.parametrize("make", [optim.SGD, optim.Adam])
+def test_parameters_without_values_or_axes_take_steps(make):
+    model = Parameters()
+    nn.Layer.__init__(model, {"a": np.zeros((0, 3)), "b": np.array(2.0)})
+    take_step(model, make(model, 0.1), {"a": np.zeros((0, 3)), "b": np.array(1.0)})
+    assert model.parameters["b"] == pytest.approx(1.9)
+
+
 @pytest.mark.parametrize("make", [optim.SGD, optim.Adam])
 def test_a_dtype_without_kernels_is_refused(make):
     model = Parameters("float16")

@@ -98,6 +98,33 @@ def test_any_number_of_threads_gives_the_same_bits(way, isa):
                 assert_same_bits(one, other, way, isa, threads)
 
 
+@pytest.mark.parametrize(("extents", "which"), [
+    ((66, 70, 244, 245), "weight"),  # 8.2 MB of sums: two rounds of 256 tiles
+    ((41, 43, 420, 424), "output"),  # 25 MB of a transformed weight: blocks of 64 tiles, and there are 121
+    ((41, 43, 420, 424), "input"),
+])  # fmt: skip
+def test_what_no_cache_holds_comes_out_as_for_a_few_channels(extents, which, isa):
+    height, width, channels, filters = extents
+    x = numbers(GAUSSIAN, (1, height, width, channels), np.float32, 0)
+    w = numbers(GAUSSIAN, (3, 3, channels, filters), np.float32, 1)
+    grad = numbers(GAUSSIAN, (1, height, width, filters), np.float32, 2)
+    few = slice(7, 12)
+
+    def compute(x, w, grad, algorithm):
+        if which == "output":
+            return fc.conv2d(x, w, padding=1, algorithm=algorithm)
+        return getattr(fc.conv2d_backward(grad, x, w, padding=1, wrt=(which,), algorithm=algorithm), which)
+
+    found = []
+    for threads in (1, 3):
+        with fc.options(num_threads=threads):
+            found.append(compute(x, w, grad, "winograd"))
+    assert_same_bits(*found, which, isa)
+    part = (x, w[..., few], grad[..., few]) if which != "input" else (x[..., few], w[:, :, few], grad)
+    expected = compute(*part, "direct")
+    assert np.abs(found[0][..., few] - expected).max() < 1e-5 * np.abs(expected).max(), isa
+
+
 def test_bias_and_activation_are_part_of_the_result(dtype, isa):
     x, w, _, keywords = arrays("many_tiles", dtype)
     bias = numbers(INTEGERS, w.shape[-1:], dtype)

@@ -22,7 +22,7 @@ constexpr index_t kFewestTiles = 16, kMostTiles = 96;
 // of this size come from the last cache: 512 to 512 channels are 1.1 to 1.2 times as fast. With half the weight 0.85
 // to 1.
 constexpr index_t kLargestCachedWeight = index_t{24} << 20;
-constexpr index_t kFewestTilesUncached = 64;
+constexpr index_t kFewestTilesUncached = 64, kMostUncachedBytes = index_t{16} << 20;  // of a block
 constexpr index_t kBlockBytes = 640 << 10;  // of transformed tiles and products: what L2 holds beside the weight
 constexpr index_t kEnoughTiles = 32;        // where taps join the reduction: fewer at a time, so that as many fit
 
@@ -78,7 +78,10 @@ TileProductPlan make_plan(const TileProduct<T>& c, const Kernels<T>& kernels) {
             kernels.vector_width;
         plan.columns_per_segment = std::min(plan.columns_per_segment, c.target_depth());
     } else {
-        const index_t fewest = weight_bytes > kLargestCachedWeight ? kFewestTilesUncached : kFewestTiles;
+        const index_t affordable = kMostUncachedBytes / tile_bytes(plan.taps_per_block);
+        const index_t fewest = weight_bytes > kLargestCachedWeight
+                                   ? std::clamp(affordable, kFewestTiles, kFewestTilesUncached)
+                                   : kFewestTiles;
         const index_t fitting = std::clamp(kBlockBytes / tile_bytes(plan.taps_per_block), fewest, kMostTiles);
         plan.tiles_per_block = round_up(fitting, kernels.row_tile);
         if (threads > 1 && plan.tiles * c.g.groups < 4 * threads * plan.tiles_per_block) {

@@ -37,7 +37,8 @@ constexpr double kLateUse[] = {0.7, 0.9, 0.97, 0.95, 0.96, 0.98, 0.97, 0.98, 1, 
 // Of a single tap, a late block of the matrix is long in the direction of memory: where that is along the rows (the
 // matrix is stored transposed), deep, and narrow enough for as many values; and where few rows wait for it to come from
 // memory, wide and shallow. Measured, time of 640 x 12 vectors over this: gradients of the input, 32 rows, 9216 -> 4096
-// 1.08 to 1.17, 64 and 392 rows 1.02 to 1.09; forward, 32 rows, 9216 -> 4096 1.2, 64 rows 1.03 to 1.2.
+// 1.08 to 1.17, 64 and 392 rows 1.02 to 1.09; forward, 32 rows, 9216 -> 4096 1.2, 64 rows 1.03 to 1.2;
+// with AVX2 1.5 forward, backwards 0.88 and, 4096 -> 4096, 1.15.
 constexpr index_t kLateBytes = index_t{480} << 10;  // of a block
 constexpr index_t kTransposedDepth = 2560;
 constexpr index_t kShallowDepth = 160, kShallowRows = 64, kShallowVectors = 32;

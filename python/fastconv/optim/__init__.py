@@ -1,7 +1,8 @@
 """Optimizers: how parameters move along their gradients; and groups, schedules, clipping and averages beside them.
 
 An optimizer reads the gradients that `Layer.backward` has summed up, moves the parameters in place, and sets the
-gradients to zero. It computes in scratch memory of its own, so that a step allocates nothing.
+gradients to zero. A step goes once over each parameter and what belongs to it; only arrays that aren't C-contiguous are
+copied.
 """
 
 from fastconv.optim.adam import Adam, AdamW

@@ -13,6 +13,7 @@ from fastconv._arguments import Array, check_writable
 from fastconv.nn import Layer
 from fastconv.optim.group import Group, Rates, resolve
 
+
 class Optimizer(ABC):
     """Base of all optimizers.
 
@@ -71,7 +72,6 @@ class Optimizer(ABC):
             if not factors.learning_rate:
                 continue
             rates = Rates(self.learning_rate * factors.learning_rate, self.weight_decay * factors.weight_decay)
-            in_order = np.require(parameter, requirements=("C", "A"))  # itself, unless its strides are others
             if parameter.flags.carray:  # contiguous, aligned and writable
                 self._update(parameter, gradient, self._moments[name], rates)
                 continue
