@@ -99,7 +99,7 @@ def test_any_number_of_threads_gives_the_same_bits(way, isa):
 
 
 @pytest.mark.parametrize(("extents", "which"), [
-    ((66, 70, 244, 245), "weight"),  # 8.2 MB of sums: two rounds of 256 tiles
+    ((66, 70, 244, 245), "weight"),  # 8.2 MB of sums: three rounds of 128 tiles
     ((41, 43, 420, 424), "output"),  # 25 MB of a transformed weight: blocks of 64 tiles, and there are 121
     ((41, 43, 420, 424), "input"),
 ])  # fmt: skip

@@ -16,9 +16,9 @@ namespace fastconv {
 // to 1.15 times as fast as 4, 16 MB takes 1.2 times as long. That
 // is with two threads; more have as much each, as they meet twice a round (16 threads, 64 channels: 1.4 times as fast).
 constexpr index_t kRoundBytes = index_t{2} << 20;  // of two threads
-// Sums that no cache holds go to memory and back every round: with 10 MB of them and more, rounds of twice as many
-// bytes are 1.2 to 1.6 times as fast. With 9 MB 1.2 to 1.35 where other programs use the last cache, 0.83 to 0.95 where
-// it is free for them, with 5 MB 1.15 and 0.85.
+// Sums that no cache holds go to memory and back every round: with 10 MB of them and more, rounds of as many bytes are
+// 1.2 to 1.55 times as fast (of twice as many 1.05 times that, for another 35 MB with AlexNet). With 9 MB 1.05 to 1.25
+// where other programs use the last cache, 0.85 to 0.95 where it is free for them, with 5 MB 1.15 and 0.85.
 constexpr index_t kLargestCachedSums = index_t{8} << 20, kMostRoundBytes = index_t{64} << 20;
 constexpr index_t kMostLocalBytes = index_t{16} << 20;  // of all tiles, or as many as the sums have
 constexpr index_t kChain = 32;                          // tiles that are summed up before their sum is added
@@ -109,7 +109,7 @@ TileSumPlan make_plan(const TileSum<T>& s, const Kernels<T>& kernels) {
         plan.groups_per_band = s.g.groups;
     }
     const index_t band_bytes = tile_bytes / s.g.groups * plan.groups_per_band;
-    const index_t large_bytes = sums_bytes > kLargestCachedSums ? std::min(2 * sums_bytes, kMostRoundBytes) : 0;
+    const index_t large_bytes = sums_bytes > kLargestCachedSums ? std::min(sums_bytes, kMostRoundBytes) : 0;
     const index_t shared_bytes = std::max(kRoundBytes * std::max(threads / 2, 1), large_bytes);
     const index_t round_tiles = (plan.alone ? kLonelyRoundBytes : shared_bytes) / band_bytes;
     plan.tiles_per_round =
