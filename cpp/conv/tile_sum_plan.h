@@ -13,8 +13,8 @@
 namespace fastconv {
 
 // Bytes of tiles, input and gradient, that are summed at a time. Measured, 64 and 128 channels: 1 to 2 MB is 1.05
-// to 1.15 times as fast as 4, 16 MB takes 1.2 times as long. That
-// is with two threads; more have as much each, as they meet twice a round (16 threads, 64 channels: 1.4 times as fast).
+// to 1.15 times as fast as 4, 16 MB takes 1.2 times as long. That is with
+// two threads; more have as much each, as they meet twice a round (16 threads, 64 channels: 1.4 times as fast).
 constexpr index_t kRoundBytes = index_t{2} << 20;  // of two threads
 // Sums that no cache holds go to memory and back every round: with 10 MB of them and more, rounds of as many bytes are
 // 1.2 to 1.55 times as fast (of twice as many 1.05 times that, for another 35 MB with AlexNet). With 9 MB 1.05 to 1.25

@@ -114,6 +114,7 @@ Cut best_cut(const RowProduct<T>& product, const RowProductPlan& plan, const Ker
     return best;
 }
 
+// Whether few rows wait for a matrix that comes from memory, row by row.
 template <class T>
 bool is_shallow(const RowProduct<T>& product, const RowProductPlan& plan) {
     const index_t bytes = plan.reduction * product.columns * static_cast<index_t>(sizeof(T));
