@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from numpy import ndarray
+
 from fastconv import _arguments, _core
 from fastconv._arguments import Activation, Array
 from fastconv._half import accepts_half
@@ -101,11 +103,11 @@ def linear_backward(
 @accepts_half
 def _forward(input: object, weight: object, bias: object, activation: Activation | None, out: Array | None) -> Array:
     return _core.linear_forward(
-        _arguments.array("linear", "input", input),
-        _arguments.array("linear", "weight", weight),
-        None if bias is None else _arguments.array("linear", "bias", bias),
-        _arguments.name_or_none("linear", "activation", activation),
-        _arguments.output("linear", out),
+        input if type(input) is ndarray else _arguments.array("linear", "input", input),
+        weight if type(weight) is ndarray else _arguments.array("linear", "weight", weight),
+        bias if bias is None or type(bias) is ndarray else _arguments.array("linear", "bias", bias),
+        None if activation is None else _arguments.name_or_none("linear", "activation", activation),
+        None if out is None else _arguments.output("linear", out),
     )
 
 
@@ -113,9 +115,11 @@ def _forward(input: object, weight: object, bias: object, activation: Activation
 def _backward(grad_output: object, input: object, weight: object, wrt: Iterable[str]) -> LinearGradients:
     with_input, with_weight, with_bias = _arguments.wanted("linear_backward", wrt)
     gradients = _core.linear_backward(
-        _arguments.array("linear_backward", "grad_output", grad_output),
-        _arguments.array("linear_backward", "input", input),
-        _arguments.array("linear_backward", "weight", weight),
+        grad_output
+        if type(grad_output) is ndarray
+        else _arguments.array("linear_backward", "grad_output", grad_output),
+        input if type(input) is ndarray else _arguments.array("linear_backward", "input", input),
+        weight if type(weight) is ndarray else _arguments.array("linear_backward", "weight", weight),
         with_input,
         with_weight,
         with_bias,

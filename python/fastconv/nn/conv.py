@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from Python 3.11 on
 
 
+_OPERATIONS = {rank: f"conv{rank}d" for rank in (1, 2, 3)}
+
+
 def _is_immutable(array: object) -> bool:
     """Return whether nobody can write to an array: its memory is that of bytes."""
     while isinstance(array, np.ndarray):
@@ -120,17 +123,18 @@ class Conv(Layer):
         return in_channels // groups, out_channels
 
     def _convolve(self, input: Array, activation: Activation | None) -> Array:
-        weight, bias = self.parameters["weight"], self.parameters.get("bias")
-        operation, algorithm = f"conv{self.rank}d", self._algorithm
+        weight, bias, operation = self._parameters["weight"], self._parameters.get("bias"), _OPERATIONS[self.rank]
         return passes.forward(
-            operation, self.rank, input, weight, bias, *self._sliding, activation, algorithm, None, self._kept
+            operation, self.rank, input, weight, bias, *self._sliding, activation, self._algorithm, None, self._kept
         )
 
     def _convolve_backward(self, grad_output: Array, input: Array, wrt: tuple[str, ...]) -> ConvGradients:
-        weight, operation = self.parameters["weight"], f"conv{self.rank}d_backward"
+        weight, operation = self._parameters["weight"], f"conv{self.rank}d_backward"
         return passes.backward(operation, self.rank, grad_output, input, weight, *self._sliding, self._algorithm, wrt)
 
     def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
+        if not self.training:
+            return self._convolve(input, self.activation), ()
         output = self._convolve(input, fused_activation(self.activation, self.training))
         output, kept = finish_activation(self.activation, self.training, output)
         return output, (input, kept)

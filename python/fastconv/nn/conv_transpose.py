@@ -77,14 +77,14 @@ class ConvTranspose(Conv):
         return out_channels // groups, in_channels
 
     def _convolve(self, input: Array, activation: Activation | None) -> Array:
-        weight, bias = self.parameters["weight"], self.parameters.get("bias")
+        weight, bias = self._parameters["weight"], self._parameters.get("bias")
         operation, algorithm = f"conv_transpose{self.rank}d", self._algorithm
         return passes.transposed_forward(
             operation, self.rank, input, weight, bias, *self._window, activation, algorithm, None
         )
 
     def _convolve_backward(self, grad_output: Array, input: Array, wrt: tuple[str, ...]) -> ConvGradients:
-        weight, operation = self.parameters["weight"], f"conv_transpose{self.rank}d_backward"
+        weight, operation = self._parameters["weight"], f"conv_transpose{self.rank}d_backward"
         return passes.transposed_backward(
             operation, self.rank, grad_output, input, weight, *self._window, self._algorithm, wrt
         )

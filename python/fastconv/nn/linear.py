@@ -73,7 +73,9 @@ class Linear(Layer):
         self.activation = activation
 
     def _forward(self, input: Array) -> tuple[Array, tuple[Any, ...]]:
-        weight, bias = self.parameters["weight"], self.parameters.get("bias")
+        weight, bias = self._parameters["weight"], self._parameters.get("bias")
+        if not self.training:
+            return dense.linear(input, weight, bias, activation=self.activation), ()
         output = dense.linear(input, weight, bias, activation=fused_activation(self.activation, self.training))
         output, kept = finish_activation(self.activation, self.training, output)
         return output, (input, kept)
@@ -83,7 +85,7 @@ class Linear(Layer):
         gradients = dense.linear_backward(
             activation_backward(self.activation, grad_output, kept),
             input,
-            self.parameters["weight"],
+            self._parameters["weight"],
             wrt=self._wrt(input_gradient),
         )
         self._accumulate(weight=gradients.weight, bias=gradients.bias)

@@ -84,7 +84,7 @@ class _ChannelNorm(Layer):
                 f"{type(self).__name__}: input {input.shape} must have {self._channels} channels on its last axis"
             )
         found = self._statistics(input)
-        scale, bias = self.parameters.get("scale"), self.parameters.get("bias")
+        scale, bias = self._parameters.get("scale"), self._parameters.get("bias")
         output = normalize(self.operation, input, self._groups, found, scale, bias, fused, None, addend)
         output, kept = finish_activation(self.activation, self.training, output)
         if self.activation == "relu":  # the way back works out again where it was positive
@@ -102,13 +102,13 @@ class _ChannelNorm(Layer):
             self._groups,
             found.mean,
             found.inverse_std,
-            self.parameters.get("scale"),
-            bias=self.parameters.get("bias"),
+            self._parameters.get("scale"),
+            bias=self._parameters.get("bias"),
             relu=self.activation == "relu",
             constant=constant,
             with_input=input_gradient,
         )
-        if self.parameters:
+        if self._parameters:
             self._accumulate(scale=grad_scale, bias=grad_bias)
         return grad_input
 
