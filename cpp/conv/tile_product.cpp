@@ -218,7 +218,6 @@ struct Call {
         T** rows = workspace.rows + worker * plan.tiles_per_block;
         for (index_t t = 0; t < count; ++t) rows[t] = products + t * plan.product_pitch;
         const T** taps = workspace.taps + worker * plan.taps_per_block;
-        for (index_t tap = 0; tap < depth.taps; ++tap) taps[tap] = source + tap * plan.source_channels;
         RowBlock<T> block{};
         block.sources = taps;
         block.pitch = 1;
@@ -231,6 +230,8 @@ struct Call {
         block.accumulate = depth_block > 0;
         const index_t before = plan.late ? segment.group * c.source_depth() : 0;  // channels of other groups
         for (index_t p = 0; p < plan.planes; ++p) {
+            for (index_t tap = 0; tap < depth.taps; ++tap)
+                taps[tap] = c.tiles.is_zero(depth.tap + tap, p) ? block.zeros : source + tap * plan.source_channels;
             block.offset = p * plan.source_plane + before + depth.first;
             block.panels = panels + p * plan.panel_plane;
             block.target_offset = p * plan.product_plane;

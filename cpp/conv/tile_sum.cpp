@@ -210,15 +210,16 @@ struct Call {
     // A part of a plane, of all segments and taps.
     void add_everywhere(const Round& round, index_t task) const {
         const index_t plane = task / plan.parts, chains = ceil_div(round.count, kChain);
-        Turn turn{task, 0, plan.band_segments() * s.tiles.taps() * chains};
+        Turn turn{task, 0, plan.band_segments() * s.tiles.taps() / plan.taps_per_sum * chains};
         for (index_t segment = round.band * plan.band_segments(); segment < last_segment(round); ++segment) {
-            for (index_t tap = 0; tap < s.tiles.taps(); ++tap) {
-                const Part part = part_at(tap, task % plan.parts);
+            for (index_t tap = 0; tap < s.tiles.taps(); tap += plan.taps_per_sum, turn.product += chains) {
+                if (plan.taps_per_sum == 1 && s.tiles.is_zero(tap, plane)) continue;  // nor is it restored
+                Part part = part_at(tap, task % plan.parts);
+                part.count *= plan.taps_per_sum;
                 add(round, plane, segment, part,
                     round.sums + plane * plan.sums_plane + (tap * plan.depth + part.first) * plan.sums_pitch +
                         segment_at(segment).column,
                     turn);
-                turn.product += chains;
             }
         }
     }
@@ -271,7 +272,8 @@ struct Call {
                 const index_t segment = task / parts;
                 const Part part = part_at(task % parts / plan.parts, task % plan.parts);
                 for (index_t plane = 0; plane < plan.planes; ++plane)
-                    add(round, plane, segment, part, sums + plane * plan.sums_plane);
+                    if (!s.tiles.is_zero(part.tap, plane))
+                        add(round, plane, segment, part, sums + plane * plan.sums_plane);
                 restore(part, segment_at(segment).column, segment_at(segment).columns, sums, worker);
             });
         });

@@ -56,6 +56,7 @@ struct TileSumPlan {
     index_t columns_per_segment, segments_per_group, segments;
     index_t panel_segment, panel_plane;
     index_t parts, channels_per_part;
+    index_t taps_per_sum;  // one, or all where a tap has fewer channels than a tile of sums has rows
     index_t sums_pitch, sums_plane, sums_size;
     bool local;    // one round, sums per task
     bool alone;    // a slice, or a band of it, is one thread's
@@ -134,6 +135,7 @@ TileSumPlan make_plan(const TileSum<T>& s, const Kernels<T>& kernels) {
     if (plan.local) plan.parts = std::max(plan.parts, ceil_div(plan.depth, kPartChannels));
     plan.channels_per_part = round_up(ceil_div(plan.depth, plan.parts), kernels.row_tile);
     plan.parts = ceil_div(plan.depth, plan.channels_per_part);
+    plan.taps_per_sum = plan.depth < kernels.row_tile && s.g.groups == 1 && !plan.local ? s.tiles.taps() : 1;
 
     const index_t width = plan.local ? plan.columns_per_segment : s.g.out_channels;
     plan.sums_pitch = odd_lines<T>(round_up(width, kernels.vector_width));

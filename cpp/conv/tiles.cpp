@@ -106,6 +106,12 @@ TilesAlong::TilesAlong(const AxisMap& map, const TileAxis& axis_way)
     tiles = residues * ceil_div(ceil_div(target, dilation), way.results);
 }
 
+index_t TilesAlong::products() const {
+    index_t sum = 0;
+    for (index_t j = 0; j < joined; ++j) sum += way.points - (is_zero(j, way.points - 1) ? 1 : 0);
+    return sum;
+}
+
 TileGeometry::TileGeometry(const RowMap& map, const TileScheme& with)
     : scheme(with),
       batch(map.batch),
@@ -132,6 +138,12 @@ index_t TileGeometry::kernel_position(index_t tap) const {
     for (int i = 0; i < kAxes; ++i)
         position = position * kernel_[i] + axes[i].kernel_start + j[i] * axes[i].kernel_joined;
     return position;
+}
+
+bool TileGeometry::is_zero(index_t tap, index_t plane) const {
+    const Position j = joined(tap);
+    const index_t points = scheme.width.points;
+    return axes[1].is_zero(j[1], plane / points) || axes[2].is_zero(j[2], plane % points);
 }
 
 template <class T>

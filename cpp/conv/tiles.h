@@ -77,6 +77,9 @@ struct TilesAlong {
     TilesAlong(const AxisMap& map, const TileAxis& way);
 
     index_t kernel_taps(index_t j) const { return way.transformed() ? ceil_div(taps - j, taps_step) : 1; }
+    // At the last point, infinity, only a tile's last tap counts: where that doesn't exist, all products are zero.
+    bool is_zero(index_t j, index_t point) const { return point == way.points - 1 && kernel_taps(j) < way.taps; }
+    index_t products() const;  // of all joined taps, those that aren't
     // Of the first point of a tile in the source, without a tap, and of its first target; these are `residues` apart.
     index_t source_of(index_t tile) const { return start + tile % residues + tile / residues * step; }
     index_t target_of(index_t tile) const { return tile % residues + tile / residues * way.results * residues; }
@@ -92,6 +95,9 @@ struct TileGeometry {
 
     index_t count() const { return batch * axes[0].tiles * axes[1].tiles * axes[2].tiles; }
     index_t taps() const { return axes[0].joined * axes[1].joined * axes[2].joined; }
+    // Of a tile, a channel of the source and one of the target, those that aren't zero whatever the values.
+    index_t products() const { return axes[0].products() * axes[1].products() * axes[2].products(); }
+    bool is_zero(index_t tap, index_t plane) const;
     bool has_phases() const { return axes[1].taps_step > 1 || axes[2].taps_step > 1; }
     index_t targets() const { return batch * axes[0].target * axes[1].target * axes[2].target; }
 

@@ -21,6 +21,7 @@
 
 #include "conv/algorithm.h"
 #include "conv/direct.h"
+#include "conv/phases.h"
 #include "conv/tile_product.h"
 #include "conv/tile_sum.h"
 
@@ -29,7 +30,8 @@ namespace {
 
 // What things cost, in multiply-adds of the matrix product, by profiles of VGG-16 and ResNet on a Zen 4 with AVX-512: a
 // value that is transformed or restored, because it goes through memory (more, where the transform along a line makes
-// little of it); several phases of the input, which leave few tiles in the cache; pixels of a tile that are apart,
+// little of it); several phases of the input, which leave few tiles in the cache, and of
+// which few channels are few rows of a gradient's tile; pixels of a tile that are apart,
 // where there's a dilation (time over that of direct products, 256 -> 256, 33x33, dilation 12 1.1 to 1.4, 18 1.1 to
 // 1.5, 6 0.7; the gradient of the weight 0.8 to 1 with all, as it is counted without); a sum that is loaded and stored
 // between pieces of the reduction; each point of the weight, and each of its values, which has to be read, from memory
@@ -53,7 +55,11 @@ double cost(const ConvGeometry& g, Pass pass, const RowMap& map, const TileSchem
     const auto in = static_cast<double>(std::max(g.in_channels, gradient ? kFewestRows : kFewestChannels));
     const auto out = static_cast<double>(std::max(g.out_channels, kFewestChannels));
     const auto source = pass == Pass::kBackwardInput ? out : in, target = pass == Pass::kBackwardInput ? in : out;
-    const double weight = taps * in * out / static_cast<double>(g.groups);
+    // The channels of all phases are summed together, but transformed each by themselves.
+    const double fewest = static_cast<double>(gradient ? kFewestRows : kFewestChannels) / taps;
+    const double summed = tiles.has_phases() ? std::max(static_cast<double>(g.in_channels), fewest) : in;
+    const bool phases = tiles.has_phases() && (summed < in) == gradient;
+    const double weight = taps * summed * out / static_cast<double>(g.groups);
     const bool line = !scheme.height.transformed() || !scheme.width.transformed();
     const double sums = gradient ? weight * count / 32 : count * target;
     const double transform = gradient && line ? kTransformGradient : kTransform;
@@ -62,11 +68,10 @@ double cost(const ConvGeometry& g, Pass pass, const RowMap& map, const TileSchem
                                                              : kReadSmall;
     const double read =
         static_cast<double>(g.weight_size()) * value * static_cast<double>(map.taps()) / static_cast<double>(g.taps());
-    const bool phases = pass == Pass::kForward && tiles.has_phases();
     const bool apart = !gradient && std::max(tiles.axes[1].residues, tiles.axes[2].residues) > 1;
-    return planes * (phases ? kPhases : 1) * (apart ? kApart : 1) *
-               (count * weight + kSums * sums + transform * count * (taps * source + target) + kPoint * weight) +
-           read;
+    const double products = static_cast<double>(tiles.products()) * summed * out / static_cast<double>(g.groups);
+    const double others = kSums * sums + transform * count * (taps * source + target) + kPoint * weight;
+    return (phases ? kPhases : 1) * (apart ? kApart : 1) * (count * products + planes * others) + read;
 }
 
 // Of the products, those that are taken: a tile of rows skips a tap whose source lies in the padding for all of them.
@@ -83,8 +88,11 @@ double share_taken(const ConvGeometry& g, Pass pass) {
 // Of a pass, or of one phase of the gradient of the input.
 double direct_cost(const ConvGeometry& g, Pass pass, const RowMap& map) {
     const index_t targets = pass == Pass::kBackwardInput ? g.group_inputs() : g.group_outputs();
-    const double filled =  // of a vector; those of groups run across them
-        g.groups > 1 || targets <= kNarrowColumns ? 1 : std::min(static_cast<double>(targets) / kFewestChannels, 1.0);
+    const bool joined = pass == Pass::kBackwardInput && JoinedWidth(g).taps > 0;  // neighbours are columns as well
+    const index_t columns = joined ? targets * g.axes[kAxes - 1].stride : targets;
+    double filled = 1;  // of the vectors; those of groups run across them
+    if (g.groups == 1 && targets > kNarrowColumns && targets < kFewestChannels)
+        filled = static_cast<double>(columns) / static_cast<double>(round_up(columns, kFewestChannels));
     const double share = g.group_inputs() <= 16 ? 0.7 : g.group_inputs() <= 32 ? 0.8 : 0.9;  // of the peak
     const double products = static_cast<double>(map.rows()) * static_cast<double>(map.taps()) *
                             static_cast<double>(g.group_inputs()) * static_cast<double>(g.out_channels) *
