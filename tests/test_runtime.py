@@ -317,6 +317,31 @@ def test_the_cache_stays_bounded_whatever_the_shapes():
     fc.empty_cache()
 
 
+@pytest.mark.parametrize(("share", "serves"), [(1, True), (2, True), (3, False)])
+def test_a_buffer_that_was_just_given_back_serves_for_half_its_size(share, serves):
+    values = np.zeros(3 << 16, np.float32)
+    fc.empty_cache()
+    fc.relu(values)
+    kept = fc.info()["cached_bytes"]  # none, where a sanitizer looks at every buffer
+    output = fc.relu(values[: values.size // share])
+    assert fc.info()["cached_bytes"] == (0 if serves else kept)
+    del output
+    fc.empty_cache()
+
+
+def test_an_older_or_large_buffer_serves_only_for_its_size():
+    for sizes, wanted in [((8, 1, 1), 4), ((5 << 10,), 4 << 10)]:  # in 4 KiB
+        fc.empty_cache()
+        outputs = [fc.relu(np.zeros(size << 10, np.float32)) for size in sizes]
+        while outputs:
+            outputs.pop(0)
+        kept = fc.info()["cached_bytes"]
+        output = fc.relu(np.zeros(wanted << 10, np.float32))
+        assert fc.info()["cached_bytes"] == kept
+        del output
+    fc.empty_cache()
+
+
 def test_the_spin_setting_is_the_users_or_gone_after_the_import():
     code = "import os, fastconv; print(os.environ.get('GOMP_SPINCOUNT'))"
     chosen = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")

@@ -45,7 +45,7 @@ WAYS = {
     "phases_without_taps": ((2, 31, 30, 20), (1, 4, 20, 24), {"stride": 2}),
     "phases_one_after_the_other": ((2, 60, 60, 180), (3, 4, 180, 200), {"padding": 1, "stride": 2}),
     "phases_of_one_and_two_taps": ((2, 33, 31, 20), (3, 3, 20, 24), {"padding": 1, "stride": 2}),
-    "phases_of_few_channels": ((2, 45, 61, 3), (11, 11, 3, 40), {"padding": 2, "stride": 4}),
+    "phases_of_few_channels": ((2, 45, 61, 3), (11, 11, 3, 130), {"padding": 2, "stride": 4}),
     "phases_of_few_channels_of_slices": ((3, 131, 190, 3), (6, 7, 3, 20), {"padding": 2, "stride": (2, 3)}),
     "phases_of_few_tiles": ((1, 20, 20, 180), (5, 5, 180, 60), {"padding": 2, "stride": 2}),
     "phases_of_groups": ((2, 33, 30, 40), (4, 4, 20, 24), {"padding": 1, "stride": 2, "groups": 2}),

@@ -230,7 +230,7 @@ struct Call {
         block.accumulate = depth_block > 0;
         const index_t before = plan.late ? segment.group * c.source_depth() : 0;  // channels of other groups
         for (index_t p = 0; p < plan.planes; ++p) {
-            for (index_t tap = 0; tap < depth.taps; ++tap)
+            for (index_t tap = 0; tap < depth.taps; ++tap)  // a row of zeros, here a null pointer, isn't multiplied
                 taps[tap] = c.tiles.is_zero(depth.tap + tap, p) ? block.zeros : source + tap * plan.source_channels;
             block.offset = p * plan.source_plane + before + depth.first;
             block.panels = panels + p * plan.panel_plane;

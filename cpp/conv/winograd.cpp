@@ -30,13 +30,13 @@ namespace {
 
 // What things cost, in multiply-adds of the matrix product, by profiles of VGG-16 and ResNet on a Zen 4 with AVX-512: a
 // value that is transformed or restored, because it goes through memory (more, where the transform along a line makes
-// little of it); several phases of the input, which leave few tiles in the cache, and of
-// which few channels are few rows of a gradient's tile; pixels of a tile that are apart,
-// where there's a dilation (time over that of direct products, 256 -> 256, 33x33, dilation 12 1.1 to 1.4, 18 1.1 to
-// 1.5, 6 0.7; the gradient of the weight 0.8 to 1 with all, as it is counted without); a sum that is loaded and stored
-// between pieces of the reduction; each point of the weight, and each of its values, which has to be read, from memory
-// where there are many. Other algorithms reach nine tenths of the peak, less with few channels in a group, and pack the
-// weight. bench/choose_winograd.py compares the choice with measurements.
+// little of it); several phases of the input, which leave few tiles in the cache (forwards not of few channels, in a
+// gradient of those alone, as measured); pixels of a tile that are apart, where there's a dilation (time over that of
+// direct products, 256 -> 256, 33x33, dilation 12 1.1 to 1.4, 18 1.1 to 1.5, 6 0.7; the gradient of the weight 0.8 to 1
+// with all, as it is counted without); a sum that is loaded and stored between pieces of the reduction; each point of
+// the weight, and each of its values, which has to be read, from memory where there are many. Other algorithms reach
+// nine tenths of the peak, less with few channels in a group, and pack the weight. bench/choose_winograd.py compares
+// the choice with measurements.
 constexpr double kTransform = 20, kTransformGradient = 30, kSums = 12, kPoint = 5, kPhases = 1.3, kApart = 1.15;
 constexpr double kReadLarge = 28, kReadMiddle = 16, kReadSmall = 12, kPackLarge = 12, kPackSmall = 4;
 constexpr index_t kFewestChannels = 16;         // take as long as fewer
@@ -57,7 +57,8 @@ double cost(const ConvGeometry& g, Pass pass, const RowMap& map, const TileSchem
     const auto source = pass == Pass::kBackwardInput ? out : in, target = pass == Pass::kBackwardInput ? in : out;
     // The channels of all phases are summed together, but transformed each by themselves.
     const double fewest = static_cast<double>(gradient ? kFewestRows : kFewestChannels) / taps;
-    const double summed = tiles.has_phases() ? std::max(static_cast<double>(g.in_channels), fewest) : in;
+    const double summed =
+        tiles.has_phases() && g.groups == 1 ? std::max(static_cast<double>(g.in_channels), fewest) : in;
     const bool phases = tiles.has_phases() && (summed < in) == gradient;
     const double weight = taps * summed * out / static_cast<double>(g.groups);
     const bool line = !scheme.height.transformed() || !scheme.width.transformed();
@@ -85,10 +86,10 @@ double share_taken(const ConvGeometry& g, Pass pass) {
     return g.axes[0].share_inside() * g.axes[1].share_inside() * (1 - kWholeTiles * (1 - g.axes[2].share_inside()));
 }
 
-// Of a pass, or of one phase of the gradient of the input.
-double direct_cost(const ConvGeometry& g, Pass pass, const RowMap& map) {
+// Of a pass, or of one phase of the gradient of the input: by itself, or as a part of all phases of the width, whose
+// neighbouring targets are columns as well.
+double direct_cost(const ConvGeometry& g, Pass pass, const RowMap& map, bool joined) {
     const index_t targets = pass == Pass::kBackwardInput ? g.group_inputs() : g.group_outputs();
-    const bool joined = pass == Pass::kBackwardInput && JoinedWidth(g).taps > 0;  // neighbours are columns as well
     const index_t columns = joined ? targets * g.axes[kAxes - 1].stride : targets;
     double filled = 1;  // of the vectors; those of groups run across them
     if (g.groups == 1 && targets > kNarrowColumns && targets < kFewestChannels)
@@ -151,7 +152,7 @@ void for_each_phase(const ConvGeometry& g, const Tiles& tiles, const Direct& dir
         const Best best = best_scheme(g, Pass::kBackwardInput, phase);
         const bool meets_something = phase.taps() > 0, transforms = best.scheme.planes() > 1;
         if (meets_something && transforms &&
-            (phase.taps() == most_taps || best.cost < direct_cost(g, Pass::kBackwardInput, phase))) {
+            (phase.taps() == most_taps || best.cost < direct_cost(g, Pass::kBackwardInput, phase, false))) {
             tiles(phase, best);
         } else {
             direct(phase);
@@ -236,17 +237,18 @@ Costs costs_of(const ConvGeometry& g, Pass pass) {
     if (pass != Pass::kBackwardInput) {
         const RowMap map = forward_map(g, g.batch);
         const Best best = best_scheme(g, pass, map);
-        return {best.cost, direct_cost(g, pass, map), weight_bytes(g, map, best.scheme), best.scheme};
+        return {best.cost, direct_cost(g, pass, map, false), weight_bytes(g, map, best.scheme), best.scheme};
     }
     Costs costs;
+    const bool joined = JoinedWidth(g).taps > 0;
     for_each_phase(g, [&](const RowMap& phase, const Best& best) {
         costs.tiles += best.cost;
-        costs.direct += direct_cost(g, pass, phase);
+        costs.direct += direct_cost(g, pass, phase, joined);
         costs.weight_bytes = std::max(costs.weight_bytes, weight_bytes(g, phase, best.scheme));
         if (best.scheme.taps() > costs.scheme.taps()) costs.scheme = best.scheme;
     }, [&](const RowMap& phase) {
-        costs.tiles += direct_cost(g, pass, phase);
-        costs.direct += direct_cost(g, pass, phase);
+        costs.tiles += direct_cost(g, pass, phase, false);
+        costs.direct += direct_cost(g, pass, phase, joined);
     });
     return costs;
 }

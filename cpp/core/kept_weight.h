@@ -35,7 +35,7 @@ class KeptWeight {
     std::shared_ptr<void> obtain(const Key& key, std::size_t bytes, const Fill& fill) {
         std::shared_ptr<void> buffer = find(key);
         if (buffer == nullptr) {
-            buffer.reset(take_buffer(bytes), give_back_buffer);
+            buffer.reset(take_buffer(bytes, true), give_back_buffer);
             fill(buffer.get());
             keep(key, buffer, bytes);
         }

@@ -45,12 +45,12 @@ std::size_t round_to_class(std::size_t bytes) {
 
 class Cache {
   public:
-    void* take(std::size_t capacity) {
+    void* take(std::size_t capacity, bool lasts) {
         const std::lock_guard<std::mutex> lock(mutex_);
         for (std::size_t i = buffers_.size(); i-- > 0;) {  // the newest first
             void* buffer = buffers_[i];
             const std::size_t found = header_of(buffer)->capacity;
-            const bool hot = buffers_.size() - i <= kHotBuffers && found <= kMostHotBytes;
+            const bool hot = !lasts && buffers_.size() - i <= kHotBuffers && found <= kMostHotBytes;
             if (found != capacity && !(hot && capacity < found && found <= kHotSlack * capacity)) continue;
             buffers_.erase(buffers_.begin() + static_cast<std::ptrdiff_t>(i));
             bytes_ -= found;
@@ -117,10 +117,10 @@ Cache& cache() {
 
 const char* OutOfMemory::what() const noexcept { return text_.c_str(); }
 
-void* take_buffer(std::size_t bytes) {
+void* take_buffer(std::size_t bytes, bool lasts) {
     if (bytes > SIZE_MAX / 4) throw OutOfMemory(bytes);
     const std::size_t capacity = round_to_class(bytes);
-    if (void* buffer = cache().take(capacity)) return buffer;
+    if (void* buffer = cache().take(capacity, lasts)) return buffer;
     void* block = nullptr;
     if (posix_memalign(&block, kAlignment, capacity + kAlignment) != 0) throw OutOfMemory(bytes);
     static_cast<Header*>(block)->capacity = capacity;

@@ -24,8 +24,9 @@ class OutOfMemory : public std::bad_alloc {
     std::string text_;
 };
 
-// A buffer of at least `bytes`, aligned to kAlignment, its contents unspecified. Throws OutOfMemory.
-void* take_buffer(std::size_t bytes);
+// A buffer of at least `bytes`, aligned to kAlignment, its contents unspecified; of little more, where it lasts. Throws
+// OutOfMemory.
+void* take_buffer(std::size_t bytes, bool lasts = false);
 void give_back_buffer(void* buffer) noexcept;
 
 void empty_buffer_cache() noexcept;
