@@ -59,7 +59,8 @@ double cost(const ConvGeometry& g, Pass pass, const RowMap& map, const TileSchem
     const double fewest = static_cast<double>(gradient ? kFewestRows : kFewestChannels) / taps;
     const double summed =
         tiles.has_phases() && g.groups == 1 ? std::max(static_cast<double>(g.in_channels), fewest) : in;
-    const bool phases = tiles.has_phases() && (summed < in) == gradient;
+    const bool few = g.groups == 1 && g.in_channels < kFewestChannels;
+    const bool phases = tiles.has_phases() && few == gradient;
     const double weight = taps * summed * out / static_cast<double>(g.groups);
     const bool line = !scheme.height.transformed() || !scheme.width.transformed();
     const double sums = gradient ? weight * count / 32 : count * target;
