@@ -213,7 +213,7 @@ struct Call {
         Turn turn{task, 0, plan.band_segments() * s.tiles.taps() / plan.taps_per_sum * chains};
         for (index_t segment = round.band * plan.band_segments(); segment < last_segment(round); ++segment) {
             for (index_t tap = 0; tap < s.tiles.taps(); tap += plan.taps_per_sum, turn.product += chains) {
-                if (plan.taps_per_sum == 1 && s.tiles.is_zero(tap, plane)) continue;  // nor is it restored
+                if (plan.taps_per_sum == 1 && s.tiles.is_zero(tap, plane)) continue;  // nobody asks for its sums
                 Part part = part_at(tap, task % plan.parts);
                 part.count *= plan.taps_per_sum;
                 add(round, plane, segment, part,

@@ -56,7 +56,7 @@ struct TileSumPlan {
     index_t columns_per_segment, segments_per_group, segments;
     index_t panel_segment, panel_plane;
     index_t parts, channels_per_part;
-    index_t taps_per_sum;  // one, or all where that has fewer channels than a tile of sums rows: of one group
+    index_t taps_per_sum;  // one; all, where a tap's channels fill no tile of sums, of one group
     index_t sums_pitch, sums_plane, sums_size;
     bool local;    // one round, sums per task
     bool alone;    // a slice, or a band of it, is one thread's
