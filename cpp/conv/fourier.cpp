@@ -30,6 +30,7 @@ namespace {
 // which every batch reads. Measured: 32 taps, 16 -> 16, 1 MiB is 1.3 times as fast as 4; 64 taps, 64 -> 64, the other
 // way 1.1 times.
 constexpr index_t kFewestBatchBytes = index_t{1} << 20, kMostBatchBytes = index_t{16} << 20;
+constexpr int kThreadsOfSum = 2;              // whatever their number, for the same bits
 constexpr double kMostWeightBytes = 1 << 30;  // spectra of the weight
 constexpr index_t kMostLength = index_t{1} << 22;
 
@@ -107,7 +108,9 @@ struct Problem {
         const index_t bytes = std::clamp(weight_bytes, kFewestBatchBytes, kMostBatchBytes);
         const index_t pairs = std::max<index_t>(blocks.pairs(), 1);
         const index_t few = std::clamp<index_t>(bytes / (2 * value * blocks.length * channels), 1, pairs);
-        batch = std::min(threads * few, pairs);  // what is summed in which order doesn't depend on it
+        // Frequencies f and -f of a batch are summed one after the other: the order is that of batches.
+        const int together = pass == Pass::kBackwardWeight ? kThreadsOfSum : threads;
+        batch = std::min(together * few, pairs);
         if (batch < pairs && batch > width) batch = batch / width * width;
         if (pass == Pass::kBackwardWeight) {
             weight.transposed = use_of(g.group_inputs(), width) > use_of(g.group_outputs(), width);
