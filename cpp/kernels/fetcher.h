@@ -62,11 +62,17 @@ class Fetcher {
   private:
     static constexpr index_t kLine = 64;
 
+    // A row may start and end inside of a line.
+    static FASTCONV_INLINE const char* line_of(const char* at) {
+        return at - reinterpret_cast<std::uintptr_t>(at) % kLine;
+    }
+
     FASTCONV_INLINE bool next_row() {
         if (now_.rows <= 1) return false;
         --now_.rows;
-        now_.at = now_.end + now_.gap;
-        now_.end = now_.at + now_.size;
+        const char* const start = now_.end + now_.gap;
+        now_.at = line_of(start);
+        now_.end = start + now_.size;
         return true;
     }
 
@@ -81,10 +87,11 @@ class Fetcher {
             rows = dense ? 1 : ahead.rows;
             size = (dense ? ahead.rows : 1) * ahead.columns * static_cast<index_t>(sizeof(T));
             gap = ahead.pitch * static_cast<index_t>(sizeof(T)) - size;
-            at = reinterpret_cast<const char*>(ahead.start);
-            end = at + size;
+            const char* const start = reinterpret_cast<const char*>(ahead.start);
+            at = line_of(start);
+            end = start + size;
         }
-        index_t lines() const { return rows * ((size + kLine - 1) / kLine); }
+        index_t lines() const { return rows * ((end - at + kLine - 1) / kLine); }
     };
 
     Rows now_, then_;
