@@ -113,6 +113,12 @@ CONV_1D = [
     ConvCase("1d_one_sample_in_padding", (2, 1, 3), (5,), 7, padding=4),
 ]
 
+# So many channels that a few pixels of them fill a cache; transforms round their sums by more than one half.
+CONV_WIDE = [
+    ConvCase("1d_523_channels_depthwise_dilation_2", (2, 333, 523), (4,), 523, padding=5, dilation=2, groups=523),
+    ConvCase("1d_520_channels_groups_of_4", (1, 300, 520), (3,), 520, padding=1, groups=130),
+]
+
 CONV_2D = [
     ConvCase("2d_exercise_by_hand", (1, 5, 5, 1), (3, 3), 1),
     ConvCase("2d_single_pixel", (1, 1, 1, 5), (1, 1), 3),

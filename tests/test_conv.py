@@ -10,7 +10,7 @@ import pytest
 import fastconv as fc
 import oracle
 from algorithms import allowed, assert_right, rounding, roundings, skip_unless_supported
-from cases import CONV, named
+from cases import CONV, CONV_WIDE, named
 from exercise import FILTER, INPUT, OUTPUT
 from problems import (
     GAUSSIAN,
@@ -81,7 +81,17 @@ def test_gradients_of_gaussian_numbers_are_within_rounding(case, algorithm, dtyp
         assert_close(*triple, case, algorithm, dtype, isa, f"gradient of the {name}")
 
 
-@every_case
+@pytest.mark.parametrize("case", CONV_WIDE, ids=str)
+@pytest.mark.parametrize("chosen", ["direct", "grouped"])
+def test_lines_in_pieces_give_the_oracles_values(case, chosen, dtype, isa):
+    given, expected = problem(case, INTEGERS, dtype), answers(case, INTEGERS, dtype)
+    assert_equal(forward(case, given, algorithm=chosen), expected.output, case, isa)
+    found = backward(case, given, algorithm=chosen)
+    assert_equal(found.input, expected.input, case, isa)
+    assert_equal(found.weight, expected.weight, case, isa)
+
+
+@pytest.mark.parametrize("case", [*CONV, *CONV_WIDE], ids=str)
 def test_bits_do_not_depend_on_the_number_of_threads(case, algorithm, dtype):
     given = problem(case, GAUSSIAN, dtype)
     results = []

@@ -81,6 +81,8 @@ LAYERS = {
     "depthwise 1-D": ((2, 150, 20), (21,), 20, {"groups": 20, "padding": 10}),
     "depthwise 3-D": ((2, 5, 7, 19, 20), (3, 3, 2), 20, {"groups": 20, "padding": 1}),
     "depthwise, long": ((1, 17000, 6), (11,), 6, {"groups": 6}),
+    "depthwise 1-D, in pieces": ((1, 6000, 20), (5,), 20, {"groups": 20, "stride": 3}),
+    "multiplier of 2 in 1-D, in pieces": ((2, 700, 131), (3,), 262, {"groups": 131, "padding": 1}),
     "depthwise, short lines": ((2, 13, 5, 20), (3, 3), 20, {"groups": 20, "padding": 1}),
     "multiplier of 2": ((2, 13, 17, 11), (3, 3), 22, {"groups": 11, "padding": 1}),
     "multiplier of 3": ((2, 13, 17, 7), (3, 3), 21, {"groups": 7, "padding": 1}),

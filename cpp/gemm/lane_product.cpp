@@ -106,7 +106,7 @@ OuterWorkspace<T> carve(Arena& arena, const LaneOuterProduct<T>& product, const 
     const bool packs = product.source.packs();
     const index_t lanes = plan.threads * plan.lanes_together;
     workspace.sums = arena.take<T>(packs ? lanes * plan.result_rows : 0);
-    workspace.right = arena.take<T>(packs || in_planes(product.right) ? lanes * product.source.map.axes[2].count : 0);
+    workspace.right = arena.take<T>(packs || in_planes(product.right) ? lanes * product.source.piece() : 0);
     return workspace;
 }
 
@@ -146,11 +146,11 @@ void multiply(const LaneProduct<T>& product) {
         const index_t pitch = source.packs() ? lanes : source.lanes();
         LaneLines<T> lines(source, taps, workspace.scratch, worker, lane, lanes, plan.lanes_together);
         for (index_t l = first; l < last; ++l) {
-            const Line line = line_at(source.map, l);
+            const Line line = source.line(l);
             T* target = product.target.data + line.n * product.target.batch_stride +
                         (depth.target_start + line.d * depth.target_step) * product.target.strides[0] +
                         (height.target_start + line.h * height.target_step) * product.target.strides[1] +
-                        width.target_start * product.target.strides[2] + lane;
+                        (width.target_start + line.left * width.target_step) * product.target.strides[2] + lane;
             const index_t step = width.target_step * product.target.strides[2];
             for (index_t residue = 0; residue < taps.residues(); ++residue) {
                 LaneBlock<T> block = lines.block(line, residue, weight, nullptr, pitch, step);
@@ -158,7 +158,7 @@ void multiply(const LaneProduct<T>& product) {
                 block.bias = product.bias == nullptr ? nullptr : product.bias + lane;
                 block.relu = product.relu;
                 block.stream = streams;
-                if (l + 1 < last) block.ahead[0] = lines.ahead(line_at(source.map, l + 1), residue);
+                if (l + 1 < last) block.ahead[0] = lines.ahead(source.line(l + 1), residue);
                 source.table->multiply_lanes(block);
             }
         }
@@ -176,14 +176,15 @@ template <class T>
 void sum_products(const LaneOuterProduct<T>& product) {
     const LaneSource<T>& source = product.source;
     const OuterPlan plan = make_plan(product);
-    const index_t width = source.map.axes[2].count, size = plan.result_rows * source.lanes();
+    const index_t size = plan.result_rows * source.lanes();
     const LineTaps taps(source.map.axes[2]);
     const bool packs = source.packs(), planes = in_planes(product.right);
-    const index_t plane_lines = source.map.axes[0].count * source.map.axes[1].count;  // of an image
-    const auto right_at = [&](index_t line, index_t lane) {
-        if (!planes) return product.right.data + line * width * source.lanes() + lane;
-        return product.right.data + line / plane_lines * product.right.batch_stride + line % plane_lines * width +
-               lane * product.right.channel_stride;
+    const auto right_at = [&](const Line& line, index_t lane) {
+        const std::array<AxisMap, kAxes>& axes = source.map.axes;
+        const index_t row = (line.d * axes[1].count + line.h) * axes[2].count + line.left;
+        const index_t image = line.n * product.right.batch_stride;
+        if (!planes) return product.right.data + image + row * source.lanes() + lane;
+        return product.right.data + image + row + lane * product.right.channel_stride;
     };
     Buffer buffer;
     const auto workspace = carve_buffer(buffer, [&](Arena& arena) { return carve(arena, product, taps, plan); });
@@ -196,7 +197,7 @@ void sum_products(const LaneOuterProduct<T>& product) {
         T* sums = plan.slices > 1 ? workspace.partial_sums + slice * size : product.sums;
         T* const result = sums + lane;
         index_t pitch = source.lanes();
-        T* const packed_right = workspace.right + worker * plan.lanes_together * width;
+        T* const packed_right = workspace.right + worker * plan.lanes_together * source.piece();
         if (packs) {
             pitch = lanes;
             sums = workspace.sums + worker * plan.lanes_together * plan.result_rows;
@@ -207,15 +208,15 @@ void sum_products(const LaneOuterProduct<T>& product) {
 
         LaneLines<T> lines(source, taps, workspace.scratch, worker, lane, lanes, plan.lanes_together);
         for (index_t l = first; l < last; ++l) {
-            const Line line = line_at(source.map, l);
-            const T* right = right_at(l, lane);
+            const Line line = source.line(l);
+            const T* right = right_at(line, lane);
             index_t right_pitch = source.lanes();
             if (packs || planes) {
                 if (planes) {
                     source.table->copy_block(
-                        {right, product.right.channel_stride, 1, lanes, width, packed_right, lanes, false});
+                        {right, product.right.channel_stride, 1, lanes, line.width, packed_right, lanes, false});
                 } else {
-                    copy_rows(right, source.lanes(), width, lanes, packed_right);
+                    copy_rows(right, source.lanes(), line.width, lanes, packed_right);
                 }
                 right = packed_right;
                 right_pitch = lanes;
@@ -224,12 +225,14 @@ void sum_products(const LaneOuterProduct<T>& product) {
                 LaneBlock<T> block = lines.block(line, residue, nullptr, sums, pitch, right_pitch);
                 block.right = right + residue * right_pitch;
                 if (l + 1 < last) {
-                    block.ahead[0] = lines.ahead(line_at(source.map, l + 1), residue);
-                    const T* next = right_at(l + 1, lane);
+                    const Line after = source.line(l + 1);
+                    block.ahead[0] = lines.ahead(after, residue);
+                    const T* next = right_at(after, lane);
                     if (planes) {
-                        block.ahead[1] = lines.part_of({next, product.right.channel_stride, lanes, width}, residue);
+                        block.ahead[1] =
+                            lines.part_of({next, product.right.channel_stride, lanes, after.width}, residue);
                     } else if (!packs) {
-                        block.ahead[1] = lines.part_of({next, source.lanes(), width, lanes}, residue);
+                        block.ahead[1] = lines.part_of({next, source.lanes(), after.width, lanes}, residue);
                     }
                 }
                 source.table->add_lane_products(block);

@@ -10,7 +10,10 @@
 // repeated for the output channels of its group, and kept while the next lines of the target need it, too.
 //
 // Pixels a power of two apart share a few sets of the cache. Lines of such pixels are copied, too, some lanes at a
-// time; and so are lines of planes.
+// time, if the lines of several windows meet them; and so are lines of planes.
+//
+// Where an image is a single line (in one dimension), it comes in pieces: what one of them meets stays in L2 for all
+// taps and lanes, and the next is fetched meanwhile.
 #pragma once
 
 #include <numeric>
@@ -101,6 +104,11 @@ constexpr index_t kPackedBytes = 256, kMostPackedPositions = index_t{1} << 14, k
 // Lanes of a task of a sum, and of one whose source lies in planes: lines of these are packed whatever their pixels.
 constexpr index_t kLanesTogether = 64;
 
+// A line of the target, or a piece of one: pixels [left, left + width).
+struct Line {
+    index_t n, d, h, left, width;
+};
+
 template <class T>
 struct LaneSource {
     RowMap map;
@@ -117,19 +125,62 @@ struct LaneSource {
     bool packable() const {
         return !spreads() && slots_along(0) * slots_along(1) * map.axes[2].extent <= kMostPackedPositions;
     }
-    // Whether pixels share a few sets of the cache. Measured on a Zen 4, float32, unpacked over packed: 31x31 with 128
-    // channels 1.4, 1-D with 31 taps and 256 channels 1.3; 3x3 with 128 channels 0.8 to 0.9.
+    // Whether pixels share a few sets of the cache, and are met by so many taps of several lines that a copy is worth
+    // it. Measured on a Zen 4, float32, unpacked over packed: 31x31 with 128 channels 1.4; 3x3 with 128 channels 0.8 to
+    // 0.9; 1-D with 31 taps and 256 channels, in pieces, 0.5 to 0.7.
     bool aliases() const {
         constexpr index_t kFewSets = 512;
         const index_t bytes = std::abs(map.axes[2].source_step * tensor.strides[2]) * static_cast<index_t>(sizeof(T));
-        return !in_planes(tensor) && packable() && bytes % kFewSets == 0 && map.taps() >= kManyTaps;
+        return !in_planes(tensor) && !is_line() && packable() && bytes % kFewSets == 0 && map.taps() >= kManyTaps;
     }
     bool packs() const { return aliases() || in_planes(tensor); }
     bool copies() const { return spreads() || packs(); }
     index_t kernel_rows() const {  // of lanes values
         return map.axes[0].kernel * map.axes[1].kernel * map.axes[2].kernel * group_inputs;
     }
-    index_t lines() const { return map.batch * map.axes[0].count * map.axes[1].count; }
+    // Whether an image is one line.
+    bool is_line() const {
+        const AxisMap &depth = map.axes[0], &height = map.axes[1];
+        return depth.taps * height.taps == 1 && depth.count * height.count == 1;
+    }
+    // Pixels of a piece of a line, by geometry alone, because sums are cut between pieces: what a piece meets, what it
+    // writes, and what is fetched for the next one stay in L2. Measured, 16x1000x256 and 240, 31 taps, whole lines over
+    // pieces: forward and gradient of the input 1.3 to 1.6, of the weight 1.2 to 1.6; pieces of half or twice the size
+    // 0.9 to 1; of 128 pixels, which are short lines of planes, 0.8 to 0.9.
+    index_t piece() const {
+        constexpr index_t kPieceBytes = index_t{128} << 10, kFewestPixels = 256, kBlock = 64;
+        const AxisMap& width = map.axes[2];
+        if (!is_line()) return width.count;
+        const index_t values =
+            std::max({width.source_step * groups * group_inputs, lanes(), index_t{1}});  // of a pixel
+        const index_t pixels = kPieceBytes / (values * static_cast<index_t>(sizeof(T)));
+        const index_t step = std::abs(width.tap_step);
+        const index_t residues = width.taps < 2 ? 1 : step / std::gcd(width.source_step, step);
+        return round_up(std::max(pixels, kFewestPixels), kBlock * residues);
+    }
+    index_t pieces() const { return is_line() ? ceil_div(map.axes[2].count, piece()) : 1; }
+    index_t lines() const { return map.batch * map.axes[0].count * map.axes[1].count * pieces(); }
+    Line line(index_t index) const {
+        const index_t depth = map.axes[0].count, height = map.axes[1].count, pixels = piece(), pieces_of = pieces();
+        const index_t left = index % pieces_of * pixels;
+        index /= pieces_of;
+        return {index / height / depth, index / height % depth, index % height, left,
+                std::min(pixels, map.axes[2].count - left)};
+    }
+
+    // Positions [first, last) of the source that a piece of a line meets; the whole line's are all of them.
+    struct Positions {
+        index_t first, last;
+    };
+    Positions met(const Line& line) const {
+        const AxisMap& width = map.axes[2];
+        if (line.width == width.count) return {0, width.extent};
+        const index_t reach = std::max<index_t>(width.taps - 1, 0) * width.tap_step;
+        const index_t start = width.source_start + line.left * width.source_step;
+        const index_t end = start + (line.width - 1) * width.source_step + 1;
+        return {std::clamp<index_t>(start + std::min<index_t>(reach, 0), 0, width.extent),
+                std::clamp<index_t>(end + std::max<index_t>(reach, 0), 0, width.extent)};
+    }
 
     // Copied lines are kept by their position modulo the extent of a window, over depth and height.
     index_t slots_along(int axis) const {
@@ -154,16 +205,6 @@ struct LaneSource {
         return std::min(even <= 4 * few ? even : round_up(few, group_outputs), lanes());
     }
 };
-
-// Where a line of the target stands.
-struct Line {
-    index_t n, d, h;
-};
-
-inline Line line_at(const RowMap& map, index_t line) {
-    const index_t depth = map.axes[0].count, height = map.axes[1].count;
-    return {line / height / depth, line / height % depth, line % height};
-}
 
 // The lines that one task works with: some lanes, and scratch memory of its worker.
 template <class T>
@@ -211,7 +252,7 @@ class LaneLines {
         block.weight_step = taps_.kernel_step() * source_.group_inputs * pitch;
         block.group_inputs = mixes_ ? source_.group_inputs : 1;
         block.group_outputs = mixes_ ? source_.group_outputs : 1;
-        block.pixels = ceil_div(source_.map.axes[2].count - residue, taps_.pixel_step());
+        block.pixels = ceil_div(line.width - residue, taps_.pixel_step());
         block.channels = lanes_;
         block.target_step = taps_.pixel_step() * target_step;
         block.last_inside = block.pixels;
@@ -245,7 +286,12 @@ class LaneLines {
         if (last <= first) return {};
         const T* start = tensor.data + line.n * tensor.batch_stride + d * tensor.strides[0] +
                          first * tensor.strides[1] + channel * tensor.channel_stride;
-        const index_t pixels = (last - first) * width.extent;
+        index_t pixels = (last - first) * width.extent;
+        if (source_.pieces() > 1) {  // the piece before it has met some
+            const index_t known = line.left == 0 ? 0 : source_.met({line.n, line.d, line.h, line.left - 1, 1}).last;
+            start += known * tensor.strides[2];
+            pixels = source_.met(line).last - known;
+        }
         if (planes) return part_of({start, tensor.channel_stride, channels, pixels}, residue);
         return part_of({start, tensor.strides[2], pixels, channels}, residue);
     }
@@ -269,6 +315,7 @@ class LaneLines {
                               T* sums, index_t pitch, LaneBlock<T>& block) {
         const AxisMap &depth = source_.map.axes[0], &height = source_.map.axes[1], &width = source_.map.axes[2];
         const index_t inputs = source_.group_inputs, step = position_size_;
+        const index_t before = line.left / taps_.pixel_step();  // pixels of the residue
         for (index_t jd = 0; jd < depth.taps; ++jd) {
             const index_t d = depth.source_start + line.d * depth.source_step + jd * depth.tap_step;
             for (index_t jh = 0; jh < height.taps; ++jh) {
@@ -278,16 +325,18 @@ class LaneLines {
                 if (outside && sums == nullptr) continue;
                 const index_t kernel_line = (depth.kernel_start + jd * depth.kernel_step) * height.kernel +
                                             height.kernel_start + jh * height.kernel_step;
-                const T* values = outside ? nullptr : values_of(line.n, d, h);
+                const T* values = outside ? nullptr : values_of(line, d, h);
                 taps_.for_each(residue, taps, [&](const LineSegment& segment) {
-                    block.first_inside = std::max(block.first_inside, segment.first);
-                    block.last_inside = std::min(block.last_inside, segment.last - (taps - 1));
+                    const index_t first = segment.first - before, last = segment.last - before;
+                    block.first_inside = std::max(block.first_inside, first);
+                    block.last_inside = std::min(block.last_inside, last - (taps - 1));
                     index_t at = (kernel_line * width.kernel + segment.kernel) * inputs * pitch;
-                    const T* start = outside ? source_.tensor.data : values + segment.start * step;
+                    const T* start = outside ? source_.tensor.data
+                                             : values + (segment.start + before * taps_.position_step()) * step;
                     for (index_t i = 0; i < inputs; ++i, at += pitch)
                         *next++ = {start + (spreads_ && !outside ? i * lanes_ : 0),
-                                   outside ? 0 : segment.first,
-                                   outside ? 0 : segment.last,
+                                   outside ? 0 : first,
+                                   outside ? 0 : last,
                                    weight == nullptr ? nullptr : weight + at,
                                    sums == nullptr ? nullptr : sums + at,
                                    mixes_ ? i : 0};
@@ -297,27 +346,32 @@ class LaneLines {
         return next;
     }
 
-    const T* values_of(index_t n, index_t d, index_t h) {
+    const T* values_of(const Line& target, index_t d, index_t h) {
         const TensorView<const T>& tensor = source_.tensor;
-        const T* line = tensor.data + n * tensor.batch_stride + d * tensor.strides[0] + h * tensor.strides[1];
+        const T* line = tensor.data + target.n * tensor.batch_stride + d * tensor.strides[0] + h * tensor.strides[1];
         const index_t group = first_lane_ / source_.group_outputs;
         line += group * source_.group_inputs * tensor.channel_stride;
         if (!spreads_ && !packs_) return line;
         const RowMap& map = source_.map;
         const index_t slot = d % source_.slots_along(0) * source_.slots_along(1) + h % source_.slots_along(1);
-        const index_t key = (n * map.axes[0].extent + d) * map.axes[1].extent + h;
+        const index_t key =
+            ((target.n * map.axes[0].extent + d) * map.axes[1].extent + h) * map.axes[2].count + target.left;
         T* copy = copies_ + slot * slot_size_;
         if (keys_[slot] == key) return copy;
         keys_[slot] = key;
+        const auto [first, last] = source_.met(target);
+        const T* const from = line + first * tensor.strides[2];
+        T* const to = copy + first * position_size_;
+        const index_t positions = last - first;
         if (in_planes(tensor)) {
             source_.table->copy_block(
-                {line, tensor.channel_stride, 1, position_size_, map.axes[2].extent, copy, position_size_, false});
+                {from, tensor.channel_stride, 1, position_size_, positions, to, position_size_, false});
         } else if (packs_) {
-            for (index_t w = 0; w < map.axes[2].extent; ++w)
-                std::copy_n(line + w * tensor.strides[2], position_size_, copy + w * position_size_);
+            for (index_t w = 0; w < positions; ++w)
+                std::copy_n(from + w * tensor.strides[2], position_size_, to + w * position_size_);
         } else {
-            source_.table->spread_lanes({line, tensor.strides[2], map.axes[2].extent, lanes_ / source_.group_outputs,
-                                         source_.group_inputs, source_.group_outputs, copy, lanes_});
+            source_.table->spread_lanes({from, tensor.strides[2], positions, lanes_ / source_.group_outputs,
+                                         source_.group_inputs, source_.group_outputs, to, lanes_});
         }
         return copy;
     }
