@@ -116,6 +116,9 @@ CONV_1D = [
 # So many channels that a few pixels of them fill a cache; transforms round their sums by more than one half.
 CONV_WIDE = [
     ConvCase("1d_523_channels_depthwise_dilation_2", (2, 333, 523), (4,), 523, padding=5, dilation=2, groups=523),
+    ConvCase("1d_131_channels_stride_2_dilation_3", (1, 772, 131), (4,), 131, 2, 4, 3, 131),
+    ConvCase("1d_131_channels_dilation_64", (1, 1158, 131), (3,), 131, dilation=64, groups=131),
+    ConvCase("1d_131_channels_in_padding", (1, 40, 131), (3,), 131, padding=700, groups=131),
     ConvCase("1d_520_channels_groups_of_4", (1, 300, 520), (3,), 520, padding=1, groups=130),
 ]
 

@@ -263,3 +263,13 @@ def test_gradients_of_the_weight_that_leave_out_padding(shape, taps, sliding, va
     for arrived in (gradient, in_planes(gradient)):
         found = backward(arrived, x, weight, **sliding, algorithm="direct", wrt=("weight",)).weight
         assert_equal(found, expected, isa)
+
+
+def test_sums_are_cut_in_the_same_way_whatever_the_distance_of_pixels(isa):
+    """Pixels a power of two apart are copied before they are summed, those of a part of wider ones aren't."""
+    wide = numbers(GAUSSIAN, (1, 64, 64, 129), np.float64, 1)
+    input, weight = wide[..., :128], numbers(GAUSSIAN, (7, 7, 1, 128), np.float64, 2)
+    keywords = {"groups": 128, "padding": 3, "algorithm": "grouped", "wrt": ("weight",)}
+    found = fc.conv2d_backward(input, input, weight, **keywords).weight
+    copy = np.ascontiguousarray(input)
+    assert_same_bits(found, fc.conv2d_backward(copy, copy, weight, **keywords).weight, isa)

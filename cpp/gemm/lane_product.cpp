@@ -43,7 +43,7 @@ Plan make_plan(const LaneProduct<T>& product) {
     }
     plan.chunks = ceil_div(source.lanes(), plan.lanes_together);
     // A block of lines copies the first lines of its windows anew.
-    const index_t fewest_lines = source.copies() ? 4 : 1;
+    const index_t fewest_lines = source.copies() && !source.is_line() ? 4 : 1;
     const index_t blocks = std::min(ceil_div(wanted, plan.chunks), ceil_div(lines, fewest_lines));
     plan.lines_per_task = std::max<index_t>(ceil_div(lines, std::max<index_t>(blocks, 1)), 1);
     plan.line_tasks = ceil_div(lines, plan.lines_per_task);
@@ -84,7 +84,8 @@ OuterPlan make_plan(const LaneOuterProduct<T>& product) {
     plan.result_rows = source.map.taps() * source.group_inputs;
     const index_t affordable = kMostPartialSums / std::max<index_t>(plan.result_rows * source.lanes(), 1);
     const index_t worthwhile = std::min(source.map.rows() / kFewestPixels, source.lines());
-    plan.slices = std::clamp<index_t>(std::min({ceil_div(kTasks, plan.chunks), worthwhile, affordable}), 1, kTasks);
+    const index_t chunks = std::max<index_t>(ceil_div(source.lanes(), kLanesTogether), 1);  // whatever the layout
+    plan.slices = std::clamp<index_t>(std::min({ceil_div(kTasks, chunks), worthwhile, affordable}), 1, kTasks);
     plan.lines_per_slice = ceil_div(source.lines(), plan.slices);
     plan.threads = worthwhile_threads(operations(source), plan.slices * plan.chunks);
     return plan;
@@ -152,13 +153,14 @@ void multiply(const LaneProduct<T>& product) {
                         (height.target_start + line.h * height.target_step) * product.target.strides[1] +
                         (width.target_start + line.left * width.target_step) * product.target.strides[2] + lane;
             const index_t step = width.target_step * product.target.strides[2];
-            for (index_t residue = 0; residue < taps.residues(); ++residue) {
+            const Line after = source.line(std::min(l + 1, last - 1));
+            for (index_t residue = 0; residue < std::min(taps.residues(), line.width); ++residue) {
                 LaneBlock<T> block = lines.block(line, residue, weight, nullptr, pitch, step);
                 block.target = target + residue * step;
                 block.bias = product.bias == nullptr ? nullptr : product.bias + lane;
                 block.relu = product.relu;
                 block.stream = streams;
-                if (l + 1 < last) block.ahead[0] = lines.ahead(source.line(l + 1), residue);
+                if (l + 1 < last) block.ahead[0] = lines.ahead(after, residue);
                 source.table->multiply_lanes(block);
             }
         }
@@ -221,13 +223,13 @@ void sum_products(const LaneOuterProduct<T>& product) {
                 right = packed_right;
                 right_pitch = lanes;
             }
-            for (index_t residue = 0; residue < taps.residues(); ++residue) {
+            const Line after = source.line(std::min(l + 1, last - 1));
+            const T* const next = right_at(after, lane);
+            for (index_t residue = 0; residue < std::min(taps.residues(), line.width); ++residue) {
                 LaneBlock<T> block = lines.block(line, residue, nullptr, sums, pitch, right_pitch);
                 block.right = right + residue * right_pitch;
                 if (l + 1 < last) {
-                    const Line after = source.line(l + 1);
                     block.ahead[0] = lines.ahead(after, residue);
-                    const T* next = right_at(after, lane);
                     if (planes) {
                         block.ahead[1] =
                             lines.part_of({next, product.right.channel_stride, lanes, after.width}, residue);

@@ -10,7 +10,7 @@
 // repeated for the output channels of its group, and kept while the next lines of the target need it, too.
 //
 // Pixels a power of two apart share a few sets of the cache. Lines of such pixels are copied, too, some lanes at a
-// time, if the lines of several windows meet them; and so are lines of planes.
+// time, in more than one dimension; and so are lines of planes.
 //
 // Where an image is a single line (in one dimension), it comes in pieces: what one of them meets stays in L2 for all
 // taps and lanes, and the next is fetched meanwhile.
@@ -148,15 +148,16 @@ struct LaneSource {
     // pieces: forward and gradient of the input 1.3 to 1.6, of the weight 1.2 to 1.6; pieces of half or twice the size
     // 0.9 to 1; of 128 pixels, which are short lines of planes, 0.8 to 0.9.
     index_t piece() const {
-        constexpr index_t kPieceBytes = index_t{128} << 10, kFewestPixels = 256, kBlock = 64;
+        constexpr index_t kPieceBytes = index_t{128} << 10, kFewestPixels = 256, kPixels = 8;
         const AxisMap& width = map.axes[2];
         if (!is_line()) return width.count;
         const index_t values =
             std::max({width.source_step * groups * group_inputs, lanes(), index_t{1}});  // of a pixel
-        const index_t pixels = kPieceBytes / (values * static_cast<index_t>(sizeof(T)));
+        const index_t most = std::max(kPieceBytes / (values * static_cast<index_t>(sizeof(T))), kFewestPixels);
         const index_t step = std::abs(width.tap_step);
         const index_t residues = width.taps < 2 ? 1 : step / std::gcd(width.source_step, step);
-        return round_up(std::max(pixels, kFewestPixels), kBlock * residues);
+        const index_t count = std::max<index_t>(width.count, 1), even = ceil_div(count, ceil_div(count, most));
+        return std::min(round_up(even, kPixels * residues), count);  // whole residues, unless it is the whole line
     }
     index_t pieces() const { return is_line() ? ceil_div(map.axes[2].count, piece()) : 1; }
     index_t lines() const { return map.batch * map.axes[0].count * map.axes[1].count * pieces(); }
