@@ -127,6 +127,7 @@ LARGE = {
     "groups of 4": ((2, 67, 131, 132), (3, 3), 132, {"groups": 33, "padding": 1}),
     "multiplier of 2": ((1, 31, 1031, 68), (3, 3), 136, {"groups": 68, "padding": 1}),
     "groups of 2 and 4": ((2, 67, 131, 140), (3, 3), 280, {"groups": 70, "dilation": (3, 2)}),
+    "1-D, one line": ((1, 17003, 132), (3,), 132, {"groups": 132}),
     "1-D with dilation": ((3, 11003, 68), (5,), 68, {"groups": 68, "dilation": 3, "padding": 6}),
     "1-D of few lines": ((1, 16001, 132), (9,), 132, {"groups": 132}),
     "3-D": ((2, 5, 31, 59, 133), (3, 3, 2), 133, {"groups": 133, "padding": 1}),
@@ -273,3 +274,47 @@ def test_sums_are_cut_in_the_same_way_whatever_the_distance_of_pixels(isa):
     found = fc.conv2d_backward(input, input, weight, **keywords).weight
     copy = np.ascontiguousarray(input)
     assert_same_bits(found, fc.conv2d_backward(copy, copy, weight, **keywords).weight, isa)
+
+
+def at_distance_from_line(array, distance):
+    """A copy that begins so many bytes behind the beginning of a line of the cache."""
+    memory = np.empty(array.nbytes + 128, np.uint8)
+    begin = -memory.ctypes.data % 64 + distance
+    copy = memory[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("channels", "groups", "length", "sliding"),
+    [
+        (128, 128, 1111, {"padding": 15}),
+        (512, 512, 777, {"padding": ((40, 3),), "dilation": 3}),
+        (512, 512, 1555, {"padding": 7, "stride": 2}),
+        (260, 260, 700, {"padding": 15}),
+        (512, 128, 600, {"padding": 15}),
+    ],
+    ids=str,
+)
+def test_values_do_not_depend_on_whether_lines_of_many_taps_are_copied(channels, groups, length, sliding, dtype, isa):
+    """Which depends on where arrays begin, and on how far apart their pixels are."""
+    weight = numbers(GAUSSIAN, (31, channels // groups, channels), dtype, 2)
+    keywords = {"groups": groups, "algorithm": "grouped", **sliding}
+    x = numbers(INTEGERS, (1, length, channels), dtype, 1)
+    gradient = numbers(INTEGERS, fc.conv1d(x, weight, **keywords).shape, dtype, 3)
+    expected = oracle.conv_backward(gradient, x, weight, **sliding, groups=groups)[1]
+    x[:, :, 0] = numbers(GAUSSIAN, x.shape[:2], dtype, 4)
+
+    def results(place):
+        backward = fc.conv1d_backward(place(gradient), place(x), weight, wrt=("input", "weight"), **keywords)
+        return fc.conv1d(place(x), weight, **keywords), backward.input, backward.weight
+
+    alone = results(lambda array: at_distance_from_line(array, 0))
+    assert_equal(alone[2][..., 4:], expected[..., 4:], isa)
+    places = [
+        lambda array: at_distance_from_line(array, 16),
+        lambda array: np.append(array, array[..., :3], axis=-1)[..., :channels],
+    ]
+    for place in places:
+        for found, other, what in zip(results(place), alone, ("output", "grad input", "grad weight"), strict=True):
+            assert_same_bits(found, other, isa, what)

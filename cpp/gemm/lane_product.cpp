@@ -233,7 +233,7 @@ void sum_products(const LaneOuterProduct<T>& product) {
                     if (planes) {
                         block.ahead[1] =
                             lines.part_of({next, product.right.channel_stride, lanes, after.width}, residue);
-                    } else if (!packs) {
+                    } else {
                         block.ahead[1] = lines.part_of({next, source.lanes(), after.width, lanes}, residue);
                     }
                 }

@@ -9,8 +9,8 @@
 // if a vector of lanes meets no more than a vector of channels. Otherwise lines are spread first: each input channel is
 // repeated for the output channels of its group, and kept while the next lines of the target need it, too.
 //
-// Pixels a power of two apart share a few sets of the cache. Lines of such pixels are copied, too, some lanes at a
-// time, in more than one dimension; and so are lines of planes.
+// Pixels a power of two apart share a few sets of the cache. Where many taps meet them, lines of such pixels are
+// copied, too, some lanes at a time; and so are lines of planes.
 //
 // Where an image is a single line (in one dimension), it comes in pieces: what one of them meets stays in L2 for all
 // taps and lanes, and the next is fetched meanwhile.
@@ -114,6 +114,7 @@ struct LaneSource {
     RowMap map;
     TensorView<const T> tensor;
     index_t groups = 1, group_inputs = 1, group_outputs = 1;
+    bool aligns = false;  // whether lines in one dimension are copied for their vectors not to cross lines of the cache
     const Kernels<T>* table = &kernels<T>();  // for the whole product: another thread may change the instruction set
 
     index_t lanes() const { return groups * group_outputs; }
@@ -123,18 +124,19 @@ struct LaneSource {
     }
     bool spreads() const { return (group_inputs > 1 || group_outputs > 1) && !mixes(); }
     bool packable() const {
-        return !spreads() && slots_along(0) * slots_along(1) * map.axes[2].extent <= kMostPackedPositions;
+        return !spreads() && slots_along(0) * slots_along(1) * slot_positions() <= kMostPackedPositions;
     }
-    // Whether pixels share a few sets of the cache, and are met by so many taps of several lines that a copy is worth
-    // it. Measured on a Zen 4, float32, unpacked over packed: 31x31 with 128 channels 1.4; 3x3 with 128 channels 0.8 to
-    // 0.9; 1-D with 31 taps and 256 channels, in pieces, forward 0.5 to 0.7. The gradient of the weight from arrays
-    // that are not aligned to lines of the cache, where a copy is: 1-D with 128 and 512 channels 1.2, with 256 0.8.
+    // Whether pixels share a few sets of the cache. Measured on a Zen 4, float32, unpacked over packed: 31x31 with 128
+    // channels 1.4; 3x3 with 128 channels 0.8 to 0.9. In one dimension, in pieces, 31 taps, 512 channels: forward 1.15,
+    // from arrays that aren't aligned 1.4, gradient of the weight 1.8 and 2.6; 256 channels 0.9, 1.0, 0.9 and 1.25.
     bool aliases() const {
-        constexpr index_t kFewSets = 512;
         const index_t bytes = std::abs(map.axes[2].source_step * tensor.strides[2]) * static_cast<index_t>(sizeof(T));
-        return !in_planes(tensor) && !is_line() && packable() && bytes % kFewSets == 0 && map.taps() >= kManyTaps;
+        return bytes % (is_line() ? 2048 : 512) == 0;
     }
-    bool packs() const { return aliases() || in_planes(tensor); }
+    bool packs() const {
+        if (in_planes(tensor)) return true;
+        return map.taps() >= kManyTaps && packable() && (aliases() || (is_line() && aligns));
+    }
     bool copies() const { return spreads() || packs(); }
     index_t kernel_rows() const {  // of lanes values
         return map.axes[0].kernel * map.axes[1].kernel * map.axes[2].kernel * group_inputs;
@@ -191,11 +193,18 @@ struct LaneSource {
         return std::min(window, a.extent);
     }
     index_t slots() const { return copies() ? slots_along(0) * slots_along(1) : 0; }
+    // Positions of the longest of them: what a piece meets.
+    index_t slot_positions() const {
+        const AxisMap& width = map.axes[2];
+        if (pieces() == 1) return width.extent;
+        const index_t reach = std::max<index_t>(width.taps - 1, 0) * std::abs(width.tap_step);
+        return std::min((piece() - 1) * width.source_step + 1 + reach, width.extent);
+    }
     // Values of a position of a line.
     index_t position_size(index_t lanes) const {
         return spreads() ? group_inputs * lanes : packs() ? lanes / group_outputs * group_inputs : tensor.strides[2];
     }
-    index_t slot_size(index_t lanes) const { return map.axes[2].extent * position_size(lanes); }
+    index_t slot_size(index_t lanes) const { return slot_positions() * position_size(lanes); }
     // Lanes that are worked on together: all of them, or a few vectors of whole groups where lines are copied.
     index_t lanes_together(index_t vector_width) const {
         if (packs())
@@ -270,8 +279,7 @@ class LaneLines {
     // The lines of the source that a line of the target is the first one to meet. A tile walks over several lines, some
     // channels at a time: no access pattern that the processor recognizes. Each residue fetches its part.
     Ahead<T> ahead(const Line& line, index_t residue) const {
-        const bool planes = in_planes(source_.tensor);
-        if (spreads_ || (packs_ && !planes)) return {};
+        if (spreads_) return {};
         const auto reach = [](const AxisMap& axis) { return std::max<index_t>(axis.taps - 1, 0) * axis.tap_step; };
         const auto position = [&](const AxisMap& axis, index_t q) {  // the farthest of the window
             return axis.source_start + q * axis.source_step + std::max<index_t>(reach(axis), 0);
@@ -294,7 +302,7 @@ class LaneLines {
             start += known * tensor.strides[2];
             pixels = source_.met(line).last - known;
         }
-        if (planes) return part_of({start, tensor.channel_stride, channels, pixels}, residue);
+        if (in_planes(tensor)) return part_of({start, tensor.channel_stride, channels, pixels}, residue);
         return part_of({start, tensor.strides[2], pixels, channels}, residue);
     }
 
@@ -358,24 +366,24 @@ class LaneLines {
         const index_t slot = d % source_.slots_along(0) * source_.slots_along(1) + h % source_.slots_along(1);
         const index_t key =
             ((target.n * map.axes[0].extent + d) * map.axes[1].extent + h) * map.axes[2].count + target.left;
-        T* copy = copies_ + slot * slot_size_;
-        if (keys_[slot] == key) return copy;
-        keys_[slot] = key;
         const auto [first, last] = source_.met(target);
+        T* const copy = copies_ + slot * slot_size_;
+        const T* const values = copy - first * position_size_;
+        if (keys_[slot] == key) return values;
+        keys_[slot] = key;
         const T* const from = line + first * tensor.strides[2];
-        T* const to = copy + first * position_size_;
         const index_t positions = last - first;
         if (in_planes(tensor)) {
             source_.table->copy_block(
-                {from, tensor.channel_stride, 1, position_size_, positions, to, position_size_, false});
+                {from, tensor.channel_stride, 1, position_size_, positions, copy, position_size_, false});
         } else if (packs_) {
             for (index_t w = 0; w < positions; ++w)
-                std::copy_n(from + w * tensor.strides[2], position_size_, to + w * position_size_);
+                std::copy_n(from + w * tensor.strides[2], position_size_, copy + w * position_size_);
         } else {
             source_.table->spread_lanes({from, tensor.strides[2], positions, lanes_ / source_.group_outputs,
-                                         source_.group_inputs, source_.group_outputs, to, lanes_});
+                                         source_.group_inputs, source_.group_outputs, copy, lanes_});
         }
-        return copy;
+        return values;
     }
 
     const LaneSource<T>& source_;
