@@ -123,6 +123,9 @@ CONV_WIDE = [
 ]
 
 CONV_2D = [
+    ConvCase("2d_dilation_5_much_padding", (2, 9, 13, 9), (3, 3), 17, padding=5, dilation=5),
+    ConvCase("2d_dilation_4_stride_2_uneven_padding", (2, 9, 19, 6), (3, 4), 10, 2, ((4, 0), (9, 5)), 4),
+    ConvCase("2d_windows_in_padding_alone", (1, 3, 4, 5), (3, 3), 8, padding=9, dilation=6),
     ConvCase("2d_exercise_by_hand", (1, 5, 5, 1), (3, 3), 1),
     ConvCase("2d_single_pixel", (1, 1, 1, 5), (1, 1), 3),
     ConvCase("2d_pointwise_145_pixels", (1, 5, 29, 13), (1, 1), 17),

@@ -26,10 +26,19 @@ namespace {
 // most, where they are multiplied with a matrix, and where they are summed over, 256 at a time.
 constexpr index_t kLongestCopy = 2048, kLongestSum = 512;
 
+// Products with rows of padding are left out, tile by tile of neighbouring rows. (Joined rows aren't all padding.)
+// Measured, time over time without cuts, 3x3, 256 to 256, 33x33: dilation 12 0.85, gradient of the input 0.84, dilation
+// 6 0.9; groups of 16 and 32 on 14x14 and 7x7 0.95 to 1.05.
+template <class T>
+void skip_padding(RowSource<T>& source) {
+    if (source.joined == 1 && !in_planes(source.tensor)) source.map.cut_at_padding();
+}
+
 template <class T>
 RowProduct<T> forward_product(const ConvGeometry& g, const ForwardArguments<T>& arguments) {
     RowProduct<T> product;
     product.source = RowSource<T>::of_map(forward_map(g, g.batch), arguments.input, g.groups == 1, kLongestCopy);
+    skip_padding(product.source);
     product.target = contiguous_view(arguments.output, g.output_extents(), g.out_channels);
     product.groups = g.groups;
     product.depth = product.source.joined * g.group_inputs();
@@ -50,6 +59,7 @@ template <class T>
 RowProduct<T> backward_product(const ConvGeometry& g, const BackwardInputArguments<T>& arguments, const RowMap& map) {
     RowProduct<T> product;
     product.source = RowSource<T>::of_map(map, arguments.grad_output, g.groups == 1, kLongestCopy);
+    skip_padding(product.source);
     product.target = contiguous_view(arguments.grad_input, g.input_extents(), g.in_channels);
     product.groups = g.groups;
     product.depth = product.source.joined * g.group_outputs();

@@ -139,7 +139,7 @@ std::size_t workspace(const ConvGeometry& g, Pass pass) {
 // planes are read in scraps. Measured, Zen 3, depthwise 3x3, time over time with a copy of the whole: gradient of the
 // weight 8x56x56x128 (13 MB) 0.54, 8x28x28x256 0.5, 8x14x14x512 (3 MB) 0.62 to 0.76, 8x7x7x512 1.18, with 31x31 taps
 // 1.2; the other passes read one operand only, and write: 13 MB 0.6 to 0.7, 6 MB 0.8 to 1.1, 3 MB 1.3 to 2; stride 2,
-// gradient of the input 1.18. In one dimension, Zen 4, 1x160000x64, 9 taps: 0.83 to 0.95, 0.82 to 0.93, 0.9.
+// gradient of the input 1.18. In one dimension, Zen 4, 1x160000x64, 9 taps: 0.6, 0.6, 0.42.
 template <class T>
 bool reads_planes(const ConvGeometry& g, Pass pass, Operand operand) {
     constexpr index_t kMostTaps = kManyTaps - 1, kShortestLine = 14, kFewestBytes = index_t{8} << 20;

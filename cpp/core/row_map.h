@@ -59,6 +59,14 @@ inline AxisMap backward_map(const Axis& axis, index_t phase) {
 struct RowMap {
     index_t batch = 1;
     std::array<AxisMap, kAxes> axes;
+    // Rows go line by line; or along a stretch of each line first, then along the next. Positions where stretches end.
+    static constexpr std::size_t kMostStretches = 16;
+    std::array<index_t, kMostStretches> ends{};
+    std::size_t stretches = 0;  // 0: whole lines
+
+    // Cuts lines where a tap enters or leaves the padding, if there is much of it: so neighbouring rows lie in it
+    // together, and products with it can be skipped.
+    void cut_at_padding();
 
     index_t pixels() const { return axes[0].count * axes[1].count * axes[2].count; }
     index_t rows() const { return batch * pixels(); }
@@ -70,6 +78,27 @@ inline RowMap forward_map(const Window3d& window, index_t batch) {
     map.batch = batch;
     for (int i = 0; i < kAxes; ++i) map.axes[i] = forward_map(window.axes[i]);
     return map;
+}
+
+inline void RowMap::cut_at_padding() {
+    constexpr index_t kLittle = 16;  // times as many products aren't with padding
+    const AxisMap& width = axes[kAxes - 1];
+    if (2 * width.taps >= static_cast<index_t>(kMostStretches) || width.count == 0) return;
+    index_t padded = 0;
+    std::array<index_t, kMostStretches> cuts{width.count};
+    std::size_t size = 1;
+    for (index_t j = 0; j < width.taps; ++j) {
+        const index_t start = width.source_start + j * width.tap_step;
+        const index_t first = std::clamp<index_t>(-floor_div(start, width.source_step), 0, width.count),
+                      last = std::clamp<index_t>(-floor_div(start - width.extent, width.source_step), 0, width.count);
+        padded += width.count - std::max<index_t>(last - first, 0);
+        for (const index_t cut : {first, last})
+            if (cut > 0) cuts[size++] = cut;
+    }
+    if (padded * kLittle < width.count * width.taps) return;
+    std::sort(cuts.begin(), cuts.begin() + size);
+    stretches = static_cast<std::size_t>(std::unique(cuts.begin(), cuts.begin() + size) - cuts.begin());
+    ends = cuts;
 }
 
 // Calls visit(map) for the maps from input to output positions, one for each combination of the axes' phases.
@@ -110,13 +139,19 @@ struct Run {
 
 template <class Visit>
 void for_each_run(const RowMap& map, index_t first_row, index_t rows, Visit visit) {
-    const index_t width = map.axes[2].count, height = map.axes[1].count, depth = map.axes[0].count;
-    index_t line = first_row / width;
-    index_t w = first_row % width;
-    for (index_t done = 0; done < rows; ++line, w = 0) {
-        const index_t count = std::min(rows - done, width - w);
-        visit(Run{done, count, line / height / depth, line / height % depth, line % height, w});
-        done += count;
+    const index_t height = map.axes[1].count, depth = map.axes[0].count, lines = map.batch * depth * height;
+    index_t skipped = first_row, begin = 0;
+    for (index_t done = 0, s = 0; done < rows; ++s) {
+        const index_t end = map.stretches == 0 ? map.axes[2].count : map.ends[static_cast<std::size_t>(s)];
+        const index_t width = end - begin;
+        index_t line = std::min(skipped / width, lines), w = skipped % width;
+        skipped = std::max<index_t>(skipped - lines * width, 0);
+        for (; done < rows && line < lines; ++line, w = 0) {
+            const index_t count = std::min(rows - done, width - w);
+            visit(Run{done, count, line / height / depth, line / height % depth, line % height, begin + w});
+            done += count;
+        }
+        begin = end;
     }
 }
 
