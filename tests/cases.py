@@ -120,6 +120,7 @@ CONV_WIDE = [
     ConvCase("1d_131_channels_dilation_64", (1, 1158, 131), (3,), 131, dilation=64, groups=131),
     ConvCase("1d_131_channels_in_padding", (1, 40, 131), (3,), 131, padding=700, groups=131),
     ConvCase("1d_520_channels_groups_of_4", (1, 300, 520), (3,), 520, padding=1, groups=130),
+    ConvCase("2d_dilation_3_530_channels", (1, 5, 6, 530), (3, 3), 33, padding=3, dilation=3),
 ]
 
 CONV_2D = [

@@ -91,7 +91,7 @@ inline void RowMap::cut_at_padding() {
         const index_t start = width.source_start + j * width.tap_step;
         const index_t first = std::clamp<index_t>(-floor_div(start, width.source_step), 0, width.count),
                       last = std::clamp<index_t>(-floor_div(start - width.extent, width.source_step), 0, width.count);
-        padded += width.count - std::max<index_t>(last - first, 0);
+        padded += width.count - (last - first);
         for (const index_t cut : {first, last})
             if (cut > 0) cuts[size++] = cut;
     }
@@ -131,7 +131,7 @@ inline RowMap matrix_map(index_t rows) {
 }
 
 // Consecutive rows of the target side that lie on one line along the width: [first, first + count) of the
-// rows asked for, at (n, d, h) and width position w and following.
+// rows asked for, which the map has, at (n, d, h) and width position w and following.
 struct Run {
     index_t first, count;
     index_t n, d, h, w;

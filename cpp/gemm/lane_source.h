@@ -98,8 +98,7 @@ class LineTaps {
 
 // Packed lines hold so many bytes of each pixel, four lines of cache (64 and 128 bytes took up to 1.5 times as long). A
 // worker has so many positions of them at most, 4 MiB (from planes, which aren't packed for so many taps, 8 of
-// float64); beyond that they don't stay in the caches. Measured, 1-D with 31 taps and 128 channels, GFLOP/s of the
-// three passes packed and not: 32,000 positions 76/80/48 and 107/115/88.
+// float64); beyond that they don't stay in the caches.
 constexpr index_t kPackedBytes = 256, kMostPackedPositions = index_t{1} << 14, kManyTaps = 25;
 // Lanes of a task of a sum, and of one whose source lies in planes: lines of these are packed whatever their pixels.
 constexpr index_t kLanesTogether = 64;
@@ -124,14 +123,17 @@ struct LaneSource {
     }
     bool spreads() const { return (group_inputs > 1 || group_outputs > 1) && !mixes(); }
     bool packable() const {
+        if (pieces() > 1 && slot_positions() > 2 * piece() * map.axes[2].source_step)
+            return false;  // mostly copied again
         return !spreads() && slots_along(0) * slots_along(1) * slot_positions() <= kMostPackedPositions;
     }
-    // Whether pixels share a few sets of the cache. Measured on a Zen 4, float32, unpacked over packed: 31x31 with 128
-    // channels 1.4; 3x3 with 128 channels 0.8 to 0.9. In one dimension, in pieces, 31 taps, 512 channels: forward 1.15,
-    // from arrays that aren't aligned 1.4, gradient of the weight 1.8 and 2.6; 256 channels 0.9, 1.0, 0.9 and 1.25.
+    // Whether pixels share a few sets of the cache, and are nearer to each other in a copy. Measured on a Zen 4,
+    // float32, unpacked over packed: 31x31 with 128 channels 1.4; 3x3 with 128 channels 0.8 to 0.9. In one dimension,
+    // in pieces, 31 taps, 512 channels: forward 1.15, from arrays that aren't aligned 1.4, gradient of the weight 1.8
+    // and 2.6; 256 channels 0.9, 1.0, 0.9 and 1.25.
     bool aliases() const {
-        const index_t bytes = std::abs(map.axes[2].source_step * tensor.strides[2]) * static_cast<index_t>(sizeof(T));
-        return bytes % (is_line() ? 2048 : 512) == 0;
+        const index_t bytes = std::abs(tensor.strides[2]) * static_cast<index_t>(sizeof(T));
+        return bytes > kPackedBytes && bytes * map.axes[2].source_step % (is_line() ? 2048 : 512) == 0;
     }
     bool packs() const {
         if (in_planes(tensor)) return true;
