@@ -91,6 +91,14 @@ OuterPlan make_plan(const LaneOuterProduct<T>& product) {
     return plan;
 }
 
+// Segments are wide where every task's lanes fill a vector and are straight.
+template <class T>
+LineTaps taps_of(const LaneOuterProduct<T>& product, const OuterPlan& plan) {
+    const LaneSource<T>& source = product.source;
+    const index_t last = source.lanes() - (plan.chunks - 1) * plan.lanes_together;
+    return {source.map.axes[2], !source.mixes() && last >= source.table->vector_width};
+}
+
 template <class T>
 struct OuterWorkspace {
     typename LaneLines<T>::Scratch scratch;
@@ -116,7 +124,7 @@ OuterWorkspace<T> carve(Arena& arena, const LaneOuterProduct<T>& product, const 
 template <class T>
 std::size_t workspace_bytes(const LaneProduct<T>& product) {
     Arena arena;
-    carve(arena, product, LineTaps(product.source.map.axes[2]), make_plan(product));
+    carve(arena, product, LineTaps(product.source.map.axes[2], false), make_plan(product));
     return arena.used();
 }
 
@@ -128,7 +136,7 @@ void multiply(const LaneProduct<T>& product) {
     const AxisMap &depth = source.map.axes[0], &height = source.map.axes[1], &width = source.map.axes[2];
     const bool streams =
         may_stream(product.target, source.map.batch, source.map.rows(), source.lanes(), kStreamedLaneShare);
-    const LineTaps taps(source.map.axes[2]);
+    const LineTaps taps(source.map.axes[2], false);
     Buffer buffer;
     const auto workspace = carve_buffer(buffer, [&](Arena& arena) { return carve(arena, product, taps, plan); });
     const index_t rows = source.kernel_rows();
@@ -170,7 +178,8 @@ void multiply(const LaneProduct<T>& product) {
 template <class T>
 std::size_t workspace_bytes(const LaneOuterProduct<T>& product) {
     Arena arena;
-    carve(arena, product, LineTaps(product.source.map.axes[2]), make_plan(product));
+    const OuterPlan plan = make_plan(product);
+    carve(arena, product, taps_of(product, plan), plan);
     return arena.used();
 }
 
@@ -179,7 +188,7 @@ void sum_products(const LaneOuterProduct<T>& product) {
     const LaneSource<T>& source = product.source;
     const OuterPlan plan = make_plan(product);
     const index_t size = plan.result_rows * source.lanes();
-    const LineTaps taps(source.map.axes[2]);
+    const LineTaps taps = taps_of(product, plan);
     const bool packs = source.packs(), planes = in_planes(product.right);
     const auto right_at = [&](const Line& line, index_t lane) {
         const std::array<AxisMap, kAxes>& axes = source.map.axes;

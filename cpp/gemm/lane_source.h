@@ -33,10 +33,11 @@ struct LineSegment {
     index_t kernel;  // where the first of the taps stands in the line of the kernel
 };
 
-// The segments of a line of the kernel, in order of length (the longest first), for every residue of the pixels.
+// The segments of a line of the kernel, in order of length (the longest first), for every residue of the pixels; with
+// wide ones or without.
 class LineTaps {
   public:
-    explicit LineTaps(const AxisMap& width) {
+    LineTaps(const AxisMap& width, bool wide) : wide_(wide) {
         index_t start = width.source_start, step = width.tap_step;
         index_t kernel_start = width.kernel_start, kernel_step = width.kernel_step;
         const index_t stride = width.source_step, taps = width.taps;
@@ -53,7 +54,7 @@ class LineTaps {
         kernel_step_ = classes * kernel_step;
         used_residues_ = std::min(residues_, width.count);
         for (index_t residue = 0; residue < used_residues_; ++residue) {
-            for (index_t length = kLaneSegmentTaps; length > 0; --length) {
+            for (index_t length = kWideLaneTaps; length > 0; --length) {
                 for (index_t c = 0; c < std::min(classes, taps); ++c)
                     add_class(length, ceil_div(taps - c, classes), start + residue * stride + c * step,
                               kernel_start + c * kernel_step, width.extent);
@@ -68,21 +69,30 @@ class LineTaps {
     index_t kernel_step() const { return kernel_step_; }      // from tap to tap of a segment
     index_t size() const { return static_cast<index_t>(segments_.size()); }
 
-    // Calls visit(segment) for those of so many taps.
-    template <class Visit>
-    void for_each(index_t residue, index_t taps, const Visit& visit) const {
-        const index_t list = residue * kLaneSegmentTaps + kLaneSegmentTaps - taps;
-        for (index_t s = list == 0 ? 0 : ends_[static_cast<std::size_t>(list - 1)];
-             s < ends_[static_cast<std::size_t>(list)]; ++s)
-            visit(segments_[static_cast<std::size_t>(s)]);
+    // Those of so many taps.
+    struct Segments {
+        const LineSegment *first, *last;
+        const LineSegment* begin() const { return first; }
+        const LineSegment* end() const { return last; }
+        bool empty() const { return first == last; }
+    };
+    Segments of(index_t residue, index_t taps) const {
+        const auto list = static_cast<std::size_t>(residue * kWideLaneTaps + kWideLaneTaps - taps);
+        return {segments_.data() + (list == 0 ? 0 : ends_[list - 1]), segments_.data() + ends_[list]};
     }
 
   private:
-    // A class is cut into segments of equal length: 4 taps are 2 + 2 and not 3 + 1.
+    // A class is cut into wide segments, and what is left into equal ones: 4 taps are 2 + 2 and not 3 + 1.
+    index_t next_length(index_t taps) const {
+        constexpr index_t kWide = 5;
+        if (wide_ && taps >= kWideLaneTaps) return kWideLaneTaps;
+        if (wide_ && taps == kWide) return kWide;
+        return ceil_div(taps, ceil_div(taps, kLaneTaps));
+    }
+
     void add_class(index_t length, index_t taps, index_t start, index_t kernel, index_t extent) {
-        const index_t segments = ceil_div(taps, kLaneSegmentTaps), shorter = taps / segments;
-        for (index_t s = 0, tap = 0; s < segments; ++s) {
-            const index_t own = shorter + (s < taps % segments ? 1 : 0);
+        for (index_t tap = 0; tap < taps;) {
+            const index_t own = next_length(taps - tap);
             const index_t position = start + tap * position_step_;
             const index_t first = -floor_div(position, position_step_);
             const index_t last = -floor_div(position - extent, position_step_);
@@ -91,6 +101,7 @@ class LineTaps {
         }
     }
 
+    bool wide_;
     index_t residues_, used_residues_, position_step_, kernel_step_;
     std::vector<LineSegment> segments_;
     std::vector<index_t> ends_;  // of the lists, by residue and length
@@ -270,7 +281,7 @@ class LaneLines {
         block.target_step = taps_.pixel_step() * target_step;
         block.last_inside = block.pixels;
         LaneSegment<T>* next = segments_;
-        for (index_t taps = kLaneSegmentTaps; taps > 0; --taps) {
+        for (index_t taps = kWideLaneTaps; taps > 0; --taps) {
             block.segments[taps - 1] = next;
             next = add_lines(next, line, residue, taps, weight, sums, pitch, block);
             block.segment_counts[taps - 1] = next - block.segments[taps - 1];
@@ -325,6 +336,8 @@ class LaneLines {
     // The segments of so many taps, over all lines of the kernel that lie inside the source.
     LaneSegment<T>* add_lines(LaneSegment<T>* next, const Line& line, index_t residue, index_t taps, const T* weight,
                               T* sums, index_t pitch, LaneBlock<T>& block) {
+        const LineTaps::Segments segments = taps_.of(residue, taps);
+        if (segments.empty()) return next;
         const AxisMap &depth = source_.map.axes[0], &height = source_.map.axes[1], &width = source_.map.axes[2];
         const index_t inputs = source_.group_inputs, step = position_size_;
         const index_t before = line.left / taps_.pixel_step();  // pixels of the residue
@@ -338,7 +351,7 @@ class LaneLines {
                 const index_t kernel_line = (depth.kernel_start + jd * depth.kernel_step) * height.kernel +
                                             height.kernel_start + jh * height.kernel_step;
                 const T* values = outside ? nullptr : values_of(line, d, h);
-                taps_.for_each(residue, taps, [&](const LineSegment& segment) {
+                for (const LineSegment& segment : segments) {
                     const index_t first = segment.first - before, last = segment.last - before;
                     block.first_inside = std::max(block.first_inside, first);
                     block.last_inside = std::min(block.last_inside, last - (taps - 1));
@@ -352,7 +365,7 @@ class LaneLines {
                                    weight == nullptr ? nullptr : weight + at,
                                    sums == nullptr ? nullptr : sums + at,
                                    mixes_ ? i : 0};
-                });
+                }
             }
         }
         return next;

@@ -15,7 +15,7 @@ namespace {
 
 // Registers: the sums of 8 pixels, the weights of 3 taps, a value of the source. The loads decide: 3 taps of 8 pixels
 // need 13 of them for 24 multiply-adds. Two vectors make a cache line, so they come one right after the other.
-constexpr int kLanePixels = 8, kLaneVectors = 2, kLaneTaps = kLaneSegmentTaps;
+constexpr int kLanePixels = 8, kLaneVectors = 2;
 // Vectors whose sums are in registers at once: AVX-512 has room for two, which share what a segment costs.
 constexpr int kLaneTileVectors = FASTCONV_VECTOR_BYTES == 64 ? 2 : 1;
 // With AVX2 half as many pixels leave room for two. They load more for as many products, and each line of the cache
@@ -55,47 +55,63 @@ struct Straight {
     }
 };
 
-// Permutations take registers of their own.
-template <class Meeting>
-constexpr bool kHasShortTiles = false;
+// ... or one of its group's, alone ...
 template <class T>
-constexpr bool kHasShortTiles<Straight<T>> = FASTCONV_VECTOR_BYTES == 32;
-
-// ... or one of its group's. The channels of a vector of lanes are a vector, too, or less of one if not Whole.
-template <class T, bool Whole>
-struct Mixed {
-    static constexpr int kWords = sizeof(T) / 4;
-
-    explicit Mixed(const LaneBlock<T>& block)
-        : inputs(block.group_inputs), outputs(__builtin_ctzll(static_cast<unsigned long long>(block.group_outputs))) {
-        for (index_t lane = 0; lane < kLanes<T>; ++lane)
-            for (int word = 0; word < kWords; ++word)
-                first[lane * kWords + word] = static_cast<std::int32_t>(channel(lane) * kWords + word);
-    }
+struct Alone {
+    explicit Alone(const LaneBlock<T>& block)
+        : inputs(block.group_inputs), outputs(__builtin_ctzll(static_cast<unsigned long long>(block.group_outputs))) {}
     index_t channel(index_t lane) const { return (lane >> outputs) * inputs; }
-    FASTCONV_INLINE void turn_to(index_t channel_of_group) {
-        input = channel_of_group;
-        order = first + static_cast<std::int32_t>(input * kWords);
-    }
+    FASTCONV_INLINE void turn_to(index_t channel_of_group) { input = channel_of_group; }
     template <class Lane>
-    FASTCONV_INLINE typename Lane::Value load(const T* at) const {
-        if constexpr (Lane::kWidth == 1)
-            return at[input];
-        else if constexpr (Whole)
-            return permute<T>(fastconv::load(at), order);
-        else
-            return permute<T>(load_first(at, channel(kLanes<T>)), order);
+    FASTCONV_INLINE T load(const T* at) const {
+        return at[input];
     }
 
     index_t inputs;
     int outputs;  // their logarithm
     index_t input = 0;
+};
+
+// ... or side by side with others. The channels of a vector of lanes are a vector, too, or less of one if not Whole.
+template <class T, bool Whole>
+struct Mixed : Alone<T> {
+    static constexpr int kWords = sizeof(T) / 4;
+
+    explicit Mixed(const LaneBlock<T>& block) : Alone<T>(block) {
+        for (index_t lane = 0; lane < kLanes<T>; ++lane)
+            for (int word = 0; word < kWords; ++word)
+                first[lane * kWords + word] = static_cast<std::int32_t>(this->channel(lane) * kWords + word);
+    }
+    FASTCONV_INLINE void turn_to(index_t channel_of_group) {
+        order = first + static_cast<std::int32_t>(channel_of_group * kWords);
+    }
+    template <class Lane>
+    FASTCONV_INLINE typename Lane::Value load(const T* at) const {
+        if constexpr (Whole)
+            return permute<T>(fastconv::load(at), order);
+        else
+            return permute<T>(load_first(at, this->channel(kLanes<T>)), order);
+    }
+
     WordOrder first, order{};
 };
+
+template <class Meeting>
+constexpr bool kIsStraight = false;
+template <class T>
+constexpr bool kIsStraight<Straight<T>> = true;
+template <class Meeting>
+constexpr bool kIsAlone = false;
+template <class T>
+constexpr bool kIsAlone<Alone<T>> = true;
+// Permutations take registers of their own.
+template <class Meeting>
+constexpr bool kHasShortTiles = kIsStraight<Meeting> && FASTCONV_VECTOR_BYTES == 32;
 
 // Calls visit(what lanes meet).
 template <class T, class Visit>
 FASTCONV_INLINE void with_meeting(const LaneBlock<T>& block, const Visit& visit) {
+    if (block.channels < kLanes<T>) return visit(Alone<T>(block));
     if constexpr (kPermutes) {
         if (block.group_inputs != block.group_outputs) return visit(Mixed<T, false>(block));
         if (block.group_outputs > 1) return visit(Mixed<T, true>(block));
@@ -278,11 +294,17 @@ struct LaneTiles {
     void run() const {
         const index_t pixels = block.pixels;
         index_t pixel = 0;
-        if (block.channels < kLanes<T>) {
+        if constexpr (kIsAlone<Meeting>) {
             for (; pixel + 4 <= pixels; pixel += 4) for_each_single<T>(first, last, visit<4>(pixel));
             for (; pixel < pixels; ++pixel) for_each_single<T>(first, last, visit<1>(pixel));
-            return;
+        } else {
+            run_wide();
         }
+    }
+
+    void run_wide() const {
+        const index_t pixels = block.pixels;
+        index_t pixel = 0;
         if constexpr (!Short) {
             if (pixels % 8 != 0 && pixels % 7 == 0) {  // as many layers have it
                 for (; pixel < pixels; pixel += 7) tile<7>(pixel);

@@ -9,8 +9,16 @@
 namespace fastconv {
 namespace {
 
+// The last lanes of so many vectors.
+template <class T>
+__attribute__((noinline)) void store_unknown(T* results, index_t step, const T* lanes, int vectors, index_t known) {
+    for (int v = 0; v < vectors; ++v, results += step, lanes += kLanes<T>)
+        for (index_t k = known; k < kLanes<T>; ++k) results[k] = lanes[k];
+}
+
 // The gradient of the weights of a segment: sums[t] += sum over p of source[p + t] * right[p]. Two vectors side by
-// side, because three sums would wait for each other.
+// side, because three sums would wait for each other. Each segment loads the values of both sides again: wide ones load
+// less, and have sums enough in one vector.
 template <class T, class Lane, class Meeting, int Vectors, int Taps>
 struct LaneSums {
     using Value = typename Lane::Value;
@@ -39,7 +47,7 @@ struct LaneSums {
                 const T* const from = inside_or_zeros<T, Inside>(segment, at, pixel + q, zeros);
                 const Value value = in_register(meeting.template load<Lane>(from));
                 at = next(at, block.source_step);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
                 for (int t = 0; t < Taps; ++t)
                     if (q >= t && q - t < Pixels) sums[v][t] += value * factors[q - t];
             }
@@ -50,7 +58,7 @@ struct LaneSums {
         T* const results = segment.sums + channel;
 #pragma GCC unroll 4
         for (int v = 0; v < Vectors; ++v)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
             for (int t = 0; t < Taps; ++t) sums[v][t] = Lane::load(results + t * block.weight_step + v * Lane::kWidth);
 
         // Border, inside, border.
@@ -58,24 +66,37 @@ struct LaneSums {
         for (; pixel + kLanePixels <= last && pixel < segment.first; pixel += kLanePixels)
             slide<kLanePixels, false>(pixel);
         const index_t inside = smaller(last, segment.last - (Taps - 1));
-        for (; pixel + kLanePixels <= inside; pixel += kLanePixels) slide<kLanePixels, true>(pixel);
+        for (; pixel + kLanePixels <= inside; pixel += kLanePixels) slide<kLanePixels, !kIsAlone<Meeting>>(pixel);
         for (; pixel + kLanePixels / 2 <= last; pixel += kLanePixels / 2) slide<kLanePixels / 2, false>(pixel);
         for (; pixel < last; ++pixel) slide<1, false>(pixel);
 
-        if (known > 0) {
-            T lanes[Lane::kWidth];
-            for (int t = 0; t < Taps; ++t) {
-                Lane::store(lanes, sums[0][t]);
-                for (index_t k = known; k < Lane::kWidth; ++k) results[t * block.weight_step + k] = lanes[k];
+        if constexpr (Vectors == 1 && Lane::kWidth > 1) {
+            if (known > 0) {
+                T lanes[Taps * Lane::kWidth];
+#pragma GCC unroll 8
+                for (int t = 0; t < Taps; ++t) Lane::store(lanes + t * Lane::kWidth, sums[0][t]);
+                return store_unknown(results, block.weight_step, lanes, Taps, known);
             }
-            return;
         }
 #pragma GCC unroll 4
         for (int v = 0; v < Vectors; ++v)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
             for (int t = 0; t < Taps; ++t) Lane::store(results + t * block.weight_step + v * Lane::kWidth, sums[v][t]);
     }
 };
+
+// The segments of so many taps, over pixels [first, last). A function of its own, because several visits call it.
+template <class T, class Lane, class Meeting, int Vectors, int Taps>
+__attribute__((noinline, noclone)) void add_lane_segments(const LaneBlock<T>& block, Meeting meeting, index_t channel,
+                                                          index_t known, index_t first, index_t last, const T* zeros,
+                                                          Fetcher<T> (&ahead)[2]) noexcept {
+    for (index_t s = 0; s < block.segment_counts[Taps - 1]; ++s) {
+        const LaneSegment<T>& segment = block.segments[Taps - 1][s];
+        meeting.turn_to(segment.input);
+        LaneSums<T, Lane, Meeting, Vectors, Taps>{{}, block, segment, meeting, channel, known, zeros, ahead}.slide_over(
+            first, last);
+    }
+}
 
 template <class T, class Meeting>
 struct AddLanesVisit {
@@ -88,6 +109,12 @@ struct AddLanesVisit {
 
     template <class Lane, int Vectors>
     FASTCONV_INLINE void operator()(index_t channel) const {
+        if constexpr (kIsStraight<Meeting>) {
+            for (int v = 0; v < Vectors; ++v) {
+                add<Lane, 1, 7>(channel + v * Lane::kWidth);
+                add<Lane, 1, 5>(channel + v * Lane::kWidth);
+            }
+        }
         add<Lane, Vectors, 3>(channel);
         add<Lane, Vectors, 2>(channel);
         add<Lane, Vectors, 1>(channel);
@@ -95,13 +122,9 @@ struct AddLanesVisit {
 
     template <class Lane, int Vectors, int Taps>
     FASTCONV_INLINE void add(index_t channel) const {
-        Meeting turned = meeting;
-        for (index_t s = 0; s < block.segment_counts[Taps - 1]; ++s) {
-            const LaneSegment<T>& segment = block.segments[Taps - 1][s];
-            turned.turn_to(segment.input);
-            LaneSums<T, Lane, Meeting, Vectors, Taps>{{}, block, segment, turned, channel, known, zeros, ahead}
-                .slide_over(first, last);
-        }
+        if (block.segment_counts[Taps - 1] > 0)
+            add_lane_segments<T, Lane, Meeting, Vectors, Taps>(block, meeting, channel, known, first, last, zeros,
+                                                               ahead);
     }
 };
 
@@ -122,14 +145,14 @@ void add_lane_products(const LaneBlock<T>& block) noexcept {
         for (index_t pixel = 0; pixel < block.pixels; pixel += together) {
             AddLanesVisit<T, Meeting> visit{block, meeting, pixel, smaller(pixel + together, block.pixels),
                                             zeros, ahead};
-            if (block.channels < kLanes<T>) {
+            if constexpr (kIsAlone<Meeting>) {
                 for_each_single<T>(0, block.channels, visit);
-                continue;
+            } else {
+                const index_t rest = block.channels - for_each_vector<T>(0, block.channels, visit);
+                if (rest == 0) continue;
+                visit.known = kLanes<T> - rest;  // the last vector overlaps the one before it
+                visit.template operator()<Wide<T>, 1>(block.channels - kLanes<T>);
             }
-            const index_t rest = block.channels - for_each_vector<T>(0, block.channels, visit);
-            if (rest == 0) continue;
-            visit.known = kLanes<T> - rest;  // the last vector overlaps the one before it
-            visit.template operator()<Wide<T>, 1>(block.channels - kLanes<T>);
         }
     });
 }
