@@ -51,6 +51,12 @@ Plan make_plan(const LaneProduct<T>& product) {
     return plan;
 }
 
+// Wide segments have another order of products, so the cutting of the lanes has no say.
+template <class T>
+LineTaps taps_of(const LaneProduct<T>& product) {
+    return {product.source.map.axes[2], !product.source.mixes()};
+}
+
 template <class T>
 struct Workspace {
     typename LaneLines<T>::Scratch scratch;
@@ -91,7 +97,7 @@ OuterPlan make_plan(const LaneOuterProduct<T>& product) {
     return plan;
 }
 
-// Segments are wide where every task's lanes fill a vector and are straight.
+// Segments are wide where every task's lanes fill a vector and are straight; which changes no sum.
 template <class T>
 LineTaps taps_of(const LaneOuterProduct<T>& product, const OuterPlan& plan) {
     const LaneSource<T>& source = product.source;
@@ -124,7 +130,7 @@ OuterWorkspace<T> carve(Arena& arena, const LaneOuterProduct<T>& product, const 
 template <class T>
 std::size_t workspace_bytes(const LaneProduct<T>& product) {
     Arena arena;
-    carve(arena, product, LineTaps(product.source.map.axes[2], false), make_plan(product));
+    carve(arena, product, taps_of(product), make_plan(product));
     return arena.used();
 }
 
@@ -136,7 +142,7 @@ void multiply(const LaneProduct<T>& product) {
     const AxisMap &depth = source.map.axes[0], &height = source.map.axes[1], &width = source.map.axes[2];
     const bool streams =
         may_stream(product.target, source.map.batch, source.map.rows(), source.lanes(), kStreamedLaneShare);
-    const LineTaps taps(source.map.axes[2], false);
+    const LineTaps taps = taps_of(product);
     Buffer buffer;
     const auto workspace = carve_buffer(buffer, [&](Arena& arena) { return carve(arena, product, taps, plan); });
     const index_t rows = source.kernel_rows();

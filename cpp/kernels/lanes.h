@@ -163,7 +163,7 @@ struct LaneTile {
     FASTCONV_INLINE void slide(const LaneSegment<T>& segment) {
         typename Lane::Value factors[Vectors][Taps];
         const T* weight = segment.weight + channel;
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int t = 0; t < Taps; ++t)
 #pragma GCC unroll 2
             for (int v = 0; v < Vectors; ++v)
@@ -177,7 +177,7 @@ struct LaneTile {
 #pragma GCC unroll 2
                 for (int v = 0; v < Vectors; ++v) {
                     const auto value = in_register(meeting.template load<Lane>(at + v * other));
-#pragma GCC unroll 4
+#pragma GCC unroll 8
                     for (int t = 0; t < Taps; ++t)
                         if (q >= t && q - t < Pixels) sums[v][q - t] += value * factors[v][t];
                 }
@@ -219,9 +219,13 @@ struct LaneTile {
 template <class T, class Lane, class Meeting, int Pixels, int Vectors, bool Inside>
 __attribute__((noinline)) void multiply_lane_tile(const LaneBlock<T>& block, const Meeting& meeting, index_t pixel,
                                                   index_t channel, T* target, index_t target_step) {
-    static_assert(kLaneTaps == 3);
+    static_assert(kLaneTaps == 3 && kWideLaneTaps == 7);
     LaneTile<T, Lane, Meeting, Pixels, Vectors> tile{{}, block, meeting, pixel, channel};
     tile.start();
+    if constexpr (kIsStraight<Meeting> || kIsAlone<Meeting>) {
+        tile.template slide_all<7, Inside>();
+        tile.template slide_all<5, Inside>();
+    }
     tile.template slide_all<3, Inside>();
     tile.template slide_all<2, Inside>();
     tile.template slide_all<1, Inside>();
@@ -279,7 +283,8 @@ template <class Meeting, class T>
 FASTCONV_INLINE bool prefers_short_tiles(const LaneBlock<T>& block) {
     index_t taps = 0;
     for (int n = 0; n < kLaneTaps; ++n) taps += block.segment_counts[n] * (n + 1);
-    return kHasShortTiles<Meeting> && !block.stream && block.pixels <= kShortLine && taps > kFewTaps;
+    const bool wide = block.segment_counts[5 - 1] + block.segment_counts[7 - 1] > 0;  // they load less in long tiles
+    return kHasShortTiles<Meeting> && !block.stream && !wide && block.pixels <= kShortLine && taps > kFewTaps;
 }
 
 // Some channels along the whole line, tile by tile. The last tile may overlap the one before it, and the last vector
@@ -342,7 +347,7 @@ template <class T>
 void multiply_lanes(const LaneBlock<T>& block) noexcept {
     constexpr index_t kValues = 16384 / sizeof(T), kStep = kLaneVectors * kLanes<T>;
     index_t values = 0;  // of a channel
-    for (int n = 0; n < kLaneTaps; ++n) values += block.segment_counts[n] * (2 * (n + 1) + kLanePixels);
+    for (int n = 0; n < kWideLaneTaps; ++n) values += block.segment_counts[n] * (2 * (n + 1) + kLanePixels);
     const index_t together = values * kStep > kValues ? kStep : kValues / (values > 0 ? values : 1) / kStep * kStep;
     with_meeting(block, [&](auto meeting) noexcept {
         using Meeting = decltype(meeting);
