@@ -13,6 +13,17 @@ double operations(const LaneSource<T>& source) {
            static_cast<double>(source.group_inputs * source.lanes());
 }
 
+// Whether the next line's values are fetched: what fits into L2 is there already. Measured, depthwise 3x3, gradient of
+// the weight, fetched over not: 400 KB on each side 1.04 to 1.1; 3 MB 1, 13 MB 0.7.
+template <class T>
+bool fetches(const LaneSource<T>& source) {
+    constexpr index_t kCached = index_t{1} << 20;
+    const RowMap& map = source.map;
+    const index_t positions = map.batch * map.axes[0].extent * map.axes[1].extent * map.axes[2].extent;
+    const index_t values = positions * source.groups * source.group_inputs + map.rows() * source.lanes();
+    return values * static_cast<index_t>(sizeof(T)) > kCached;
+}
+
 // target = some columns of these rows, one row after the other.
 template <class T>
 void copy_rows(const T* source, index_t pitch, index_t rows, index_t columns, T* target) {
@@ -143,6 +154,7 @@ void multiply(const LaneProduct<T>& product) {
     const bool streams =
         may_stream(product.target, source.map.batch, source.map.rows(), source.lanes(), kStreamedLaneShare);
     const LineTaps taps = taps_of(product);
+    const bool fetched = fetches(source);
     Buffer buffer;
     const auto workspace = carve_buffer(buffer, [&](Arena& arena) { return carve(arena, product, taps, plan); });
     const index_t rows = source.kernel_rows();
@@ -174,7 +186,7 @@ void multiply(const LaneProduct<T>& product) {
                 block.bias = product.bias == nullptr ? nullptr : product.bias + lane;
                 block.relu = product.relu;
                 block.stream = streams;
-                if (l + 1 < last) block.ahead[0] = lines.ahead(after, residue);
+                if (fetched && l + 1 < last) block.ahead[0] = lines.ahead(after, residue);
                 source.table->multiply_lanes(block);
             }
         }
@@ -195,6 +207,7 @@ void sum_products(const LaneOuterProduct<T>& product) {
     const OuterPlan plan = make_plan(product);
     const index_t size = plan.result_rows * source.lanes();
     const LineTaps taps = taps_of(product, plan);
+    const bool fetched = fetches(source);
     const bool packs = source.packs(), planes = in_planes(product.right);
     const auto right_at = [&](const Line& line, index_t lane) {
         const std::array<AxisMap, kAxes>& axes = source.map.axes;
@@ -243,7 +256,7 @@ void sum_products(const LaneOuterProduct<T>& product) {
             for (index_t residue = 0; residue < std::min(taps.residues(), line.width); ++residue) {
                 LaneBlock<T> block = lines.block(line, residue, nullptr, sums, pitch, right_pitch);
                 block.right = right + residue * right_pitch;
-                if (l + 1 < last) {
+                if (fetched && l + 1 < last) {
                     block.ahead[0] = lines.ahead(after, residue);
                     if (planes) {
                         block.ahead[1] =

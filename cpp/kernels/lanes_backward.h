@@ -33,7 +33,7 @@ struct LaneSums {
 
     template <int Pixels, bool Inside>
     FASTCONV_INLINE void slide(index_t pixel) {
-        if (Pixels == kLanePixels && Inside)
+        if (Pixels > 1 && (Taps <= kLaneTaps || Inside))
             for (Fetcher<T>& lines : ahead) lines.step();
 #pragma GCC unroll 4
         for (int v = 0; v < Vectors; ++v) {
