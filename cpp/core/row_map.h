@@ -155,9 +155,9 @@ void for_each_run(const RowMap& map, index_t first_row, index_t rows, Visit visi
     }
 }
 
-// The same image by image, of so many pixels each: visit(first of the rows asked for, image, its first pixel, rows).
+// Rows image by image, of so many pixels each: visit(first of the rows asked for, image, its first pixel, rows).
 template <class Visit>
-void for_each_stretch(index_t pixels, index_t first_row, index_t rows, Visit visit) {
+void for_each_image_part(index_t pixels, index_t first_row, index_t rows, Visit visit) {
     for (index_t done = 0, count; done < rows; done += count) {
         const index_t image = (first_row + done) / pixels, pixel = (first_row + done) % pixels;
         count = std::min(rows - done, pixels - pixel);

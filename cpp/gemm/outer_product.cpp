@@ -108,7 +108,7 @@ struct Sum {
             return;
         }
         const index_t pixels = product.source.map.pixels();
-        for_each_stretch(pixels, row, rows, [&](index_t first, index_t image, index_t pixel, index_t count) {
+        for_each_image_part(pixels, row, rows, [&](index_t first, index_t image, index_t pixel, index_t count) {
             const T* start = product.right + image * product.right_image + pixel + segment.column * product.right_plane;
             kernels.pack_panels({start, 1, product.right_plane, count, segment.columns, panels, first, rows});
         });

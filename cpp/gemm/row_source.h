@@ -121,8 +121,8 @@ struct RowSource {
   private:
     // The map has one tap, which stays on its pixel. What was planes is laid out pixel by pixel.
     void lay_out(index_t first_row, index_t rows, T* scratch, const T** out) const {
-        for_each_stretch(map.pixels(), first_row, rows,
-                         [&](index_t first, index_t image, index_t pixel, index_t count) {
+        for_each_image_part(map.pixels(), first_row, rows,
+                            [&](index_t first, index_t image, index_t pixel, index_t count) {
             kernels<T>().copy_block({tensor.data + image * tensor.batch_stride + pixel, tensor.channel_stride, 1,
                                      tensor.channels, count, scratch + first * tensor.channels, tensor.channels,
                                      false});
