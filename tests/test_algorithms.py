@@ -112,7 +112,7 @@ def test_planes_of_large_images_come_in_blocks_that_fit_together(size, stride, d
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("kernel", "channels", "stride"), [(3, 16, 1), (3, 23, 2), (5, 40, 1)])
+@pytest.mark.parametrize(("kernel", "channels", "stride"), [(3, 16, 1), (3, 23, 2), (5, 40, 1), (7, 20, 1), (7, 23, 2)])
 def test_lines_of_every_width_are_added_up_exactly(kernel, channels, stride, dtype, isa):
     """Tiles of lines have 1, 4, 7 or 8 pixels, of one vector of channels or two, by the width and the taps."""
     rng = np.random.default_rng(0)

@@ -338,8 +338,8 @@ def test_outputs_larger_than_the_caches_are_whole(filters, dtype, isa):
 def test_outputs_of_groups_larger_than_the_caches_are_whole(groups, isa):
     rng = np.random.default_rng(0)
     x = rng.integers(-4, 5, (2, 160, 161, 64)).astype(np.float32)
-    w = rng.integers(-4, 5, (3, 3, 64 // groups, 64)).astype(np.float32)
-    for keywords in ({"padding": 1}, {"padding": 1, "stride": 2}):
+    for kernel, keywords in ((3, {"padding": 1}), (3, {"padding": 1, "stride": 2}), (5, {"padding": 2})):
+        w = rng.integers(-4, 5, (kernel, kernel, 64 // groups, 64)).astype(np.float32)
         keywords["groups"] = groups
         output, expected = (fc.conv2d(x, w, **keywords, algorithm=name) for name in ("grouped", "im2col"))
         assert_equal(output, expected, isa)

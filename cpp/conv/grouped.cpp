@@ -43,10 +43,10 @@ LaneProduct<T> backward_product(const ConvGeometry& g, const BackwardInputArgume
     return product;
 }
 
-// Whether pixels that share a few sets of L1 all begin as far inside of a line of the cache, which copies begin with.
-// (Arrays of NumPy mostly do. Those of a question, which has none, count as such: copies take more memory.)
+// Whether pixels share a few sets of L1 and each of their vectors lies in two lines of the cache, as arrays of NumPy
+// mostly begin inside of one. (Those of a question, which has none, count as such: copies take more memory.)
 template <class T>
-bool begins_inside_line(const TensorView<const T>& pixels) {
+bool aliases_inside_lines(const TensorView<const T>& pixels) {
     constexpr std::uintptr_t kLine = 64;
     constexpr index_t kAliased = 1024;
     const bool aliases = pixels.strides[2] * static_cast<index_t>(sizeof(T)) % kAliased == 0;
@@ -61,7 +61,7 @@ LaneOuterProduct<T> weight_product(const ConvGeometry& g, const BackwardWeightAr
     product.source = {forward_map(g, g.batch), arguments.input, g.groups, g.group_inputs(), g.group_outputs()};
     product.right = arguments.grad_output;
     product.sums = arguments.grad_weight;
-    product.source.aligns = begins_inside_line(arguments.input) || begins_inside_line(arguments.grad_output);
+    product.source.aligns = aliases_inside_lines(arguments.input) || aliases_inside_lines(arguments.grad_output);
     return product;
 }
 

@@ -54,7 +54,7 @@ class LineTaps {
         kernel_step_ = classes * kernel_step;
         used_residues_ = std::min(residues_, width.count);
         for (index_t residue = 0; residue < used_residues_; ++residue) {
-            for (index_t length = kWideLaneTaps; length > 0; --length) {
+            for (index_t length = kMostLaneTaps; length > 0; --length) {
                 for (index_t c = 0; c < std::min(classes, taps); ++c)
                     add_class(length, ceil_div(taps - c, classes), start + residue * stride + c * step,
                               kernel_start + c * kernel_step, width.extent);
@@ -77,16 +77,15 @@ class LineTaps {
         bool empty() const { return first == last; }
     };
     Segments of(index_t residue, index_t taps) const {
-        const auto list = static_cast<std::size_t>(residue * kWideLaneTaps + kWideLaneTaps - taps);
+        const auto list = static_cast<std::size_t>(residue * kMostLaneTaps + kMostLaneTaps - taps);
         return {segments_.data() + (list == 0 ? 0 : ends_[list - 1]), segments_.data() + ends_[list]};
     }
 
   private:
     // A class is cut into wide segments, and what is left into equal ones: 4 taps are 2 + 2 and not 3 + 1.
     index_t next_length(index_t taps) const {
-        constexpr index_t kWide = 5;
-        if (wide_ && taps >= kWideLaneTaps) return kWideLaneTaps;
-        if (wide_ && taps == kWide) return kWide;
+        if (wide_ && taps >= kMostLaneTaps) return kMostLaneTaps;
+        if (wide_ && taps == kManyLaneTaps) return kManyLaneTaps;
         return ceil_div(taps, ceil_div(taps, kLaneTaps));
     }
 
@@ -124,7 +123,8 @@ struct LaneSource {
     RowMap map;
     TensorView<const T> tensor;
     index_t groups = 1, group_inputs = 1, group_outputs = 1;
-    bool aligns = false;  // whether lines in one dimension are copied for their vectors not to cross lines of the cache
+    bool aligns =
+        false;  // whether lines in one dimension are copied, whose pixels alias and begin inside of lines of the cache
     const Kernels<T>* table = &kernels<T>();  // for the whole product: another thread may change the instruction set
 
     index_t lanes() const { return groups * group_outputs; }
@@ -281,7 +281,7 @@ class LaneLines {
         block.target_step = taps_.pixel_step() * target_step;
         block.last_inside = block.pixels;
         LaneSegment<T>* next = segments_;
-        for (index_t taps = kWideLaneTaps; taps > 0; --taps) {
+        for (index_t taps = kMostLaneTaps; taps > 0; --taps) {
             block.segments[taps - 1] = next;
             next = add_lines(next, line, residue, taps, weight, sums, pitch, block);
             block.segment_counts[taps - 1] = next - block.segments[taps - 1];

@@ -6,6 +6,7 @@
 #include "kernels/gemm.h"
 #include "kernels/lanes.h"
 #include "kernels/lanes_backward.h"
+#include "kernels/lanes_spread.h"
 #include "kernels/machine.h"
 #include "kernels/narrow.h"
 #include "kernels/outer.h"

@@ -13,15 +13,16 @@
 namespace fastconv {
 namespace {
 
-// Registers: the sums of 8 pixels, the weights of 3 taps, a value of the source. The loads decide: 3 taps of 8 pixels
-// need 13 of them for 24 multiply-adds. Two vectors make a cache line, so they come one right after the other.
+// Registers: the sums of 8 pixels, the weights of a segment, a value of the source. The loads decide: 3 taps of 8
+// pixels need 13 of them for 24 multiply-adds, 7 taps 21 for 56. Two vectors make a cache line, so they come one right
+// after the other.
 constexpr int kLanePixels = 8, kLaneVectors = 2;
 // Vectors whose sums are in registers at once: AVX-512 has room for two, which share what a segment costs.
 constexpr int kLaneTileVectors = FASTCONV_VECTOR_BYTES == 64 ? 2 : 1;
 // With AVX2 half as many pixels leave room for two. They load more for as many products, and each line of the cache
 // once; so pixels may share a few sets of it. Measured, depthwise, time of long tiles over short ones: 3x3, 512
-// channels on 14x14 1.4 to 1.5, 5x5, 240 channels 1.3 to 1.6, 3x3, 256 on 28x28 1.3, with eight images, from memory,
-// 0.85; 128 on 56x56 0.7 to 1; the gradient of the input at stride 2, one to four taps, 0.7.
+// channels on 14x14 1.4 to 1.5, 3x3, 256 on 28x28 1.3, with eight images, from memory, 0.85; 128 on 56x56 0.7 to 1; the
+// gradient of the input at stride 2, one to four taps, 0.7; with segments of 5 or 7 taps 0.9.
 constexpr int kShortTile = 4;
 constexpr index_t kShortLine = 32, kFewTaps = 4;
 
@@ -219,12 +220,12 @@ struct LaneTile {
 template <class T, class Lane, class Meeting, int Pixels, int Vectors, bool Inside>
 __attribute__((noinline)) void multiply_lane_tile(const LaneBlock<T>& block, const Meeting& meeting, index_t pixel,
                                                   index_t channel, T* target, index_t target_step) {
-    static_assert(kLaneTaps == 3 && kWideLaneTaps == 7);
+    static_assert(kLaneTaps == 3);
     LaneTile<T, Lane, Meeting, Pixels, Vectors> tile{{}, block, meeting, pixel, channel};
     tile.start();
     if constexpr (kIsStraight<Meeting> || kIsAlone<Meeting>) {
-        tile.template slide_all<7, Inside>();
-        tile.template slide_all<5, Inside>();
+        tile.template slide_all<kMostLaneTaps, Inside>();
+        tile.template slide_all<kManyLaneTaps, Inside>();
     }
     tile.template slide_all<3, Inside>();
     tile.template slide_all<2, Inside>();
@@ -279,12 +280,17 @@ struct LaneTileVisit {
     }
 };
 
+template <class T>
+FASTCONV_INLINE bool has_wide_segments(const LaneBlock<T>& block) {
+    return block.segment_counts[kManyLaneTaps - 1] + block.segment_counts[kMostLaneTaps - 1] > 0;
+}
+
 template <class Meeting, class T>
 FASTCONV_INLINE bool prefers_short_tiles(const LaneBlock<T>& block) {
     index_t taps = 0;
     for (int n = 0; n < kLaneTaps; ++n) taps += block.segment_counts[n] * (n + 1);
-    const bool wide = block.segment_counts[5 - 1] + block.segment_counts[7 - 1] > 0;  // they load less in long tiles
-    return kHasShortTiles<Meeting> && !block.stream && !wide && block.pixels <= kShortLine && taps > kFewTaps;
+    return kHasShortTiles<Meeting> && !block.stream && !has_wide_segments(block) && block.pixels <= kShortLine &&
+           taps > kFewTaps;
 }
 
 // Some channels along the whole line, tile by tile. The last tile may overlap the one before it, and the last vector
@@ -347,7 +353,7 @@ template <class T>
 void multiply_lanes(const LaneBlock<T>& block) noexcept {
     constexpr index_t kValues = 16384 / sizeof(T), kStep = kLaneVectors * kLanes<T>;
     index_t values = 0;  // of a channel
-    for (int n = 0; n < kWideLaneTaps; ++n) values += block.segment_counts[n] * (2 * (n + 1) + kLanePixels);
+    for (int n = 0; n < kMostLaneTaps; ++n) values += block.segment_counts[n] * (2 * (n + 1) + kLanePixels);
     const index_t together = values * kStep > kValues ? kStep : kValues / (values > 0 ? values : 1) / kStep * kStep;
     with_meeting(block, [&](auto meeting) noexcept {
         using Meeting = decltype(meeting);
@@ -362,64 +368,6 @@ void multiply_lanes(const LaneBlock<T>& block) noexcept {
             }
         }
     });
-}
-
-// Repeats every input channel for the output channels of its group.
-template <class T, index_t Repeats>
-FASTCONV_INLINE void spread_groups(const T* source, index_t groups, index_t group_inputs, index_t repeats, T* target,
-                                   index_t pitch) {
-    for (index_t g = 0; g < groups; ++g, source += group_inputs, target += Repeats ? Repeats : repeats)
-        for (index_t i = 0; i < group_inputs; ++i) {
-            const T value = source[i];
-            T* to = target + i * pitch;
-            if constexpr (Repeats > 0) {
-                for (index_t r = 0; r < Repeats; ++r) to[r] = value;
-            } else {
-                for (index_t r = 0; r < repeats; ++r) to[r] = value;
-            }
-        }
-}
-
-// The same where nothing is repeated, as in the gradient of a depthwise convolution's input: the loop over the groups
-// becomes one of vectors.
-template <class T, index_t Inputs>
-FASTCONV_INLINE void split_groups(const T* __restrict source, index_t groups, T* __restrict target, index_t pitch) {
-    for (index_t g = 0; g < groups; ++g)
-#pragma GCC unroll 4
-        for (index_t i = 0; i < Inputs; ++i) target[i * pitch + g] = source[g * Inputs + i];
-}
-
-// The channels that lanes see are parts of the pixels; the processor fetches ahead only what lies in one piece.
-template <class T>
-void spread_lanes(const LaneSpread<T>& spread) noexcept {
-    constexpr index_t kPixelsAhead = 16, kLine = 64 / sizeof(T);
-    for (index_t p = 0; p < spread.pixels; ++p) {
-        const T* source = spread.source + p * spread.source_step;
-        for (index_t c = 0; c < spread.groups * spread.group_inputs; c += kLine)
-            __builtin_prefetch(source + kPixelsAhead * spread.source_step + c);
-        T* target = spread.target + p * spread.group_inputs * spread.pitch;
-        if (spread.repeats == 1 && spread.group_inputs == 2) {
-            split_groups<T, 2>(source, spread.groups, target, spread.pitch);
-            continue;
-        }
-        if (spread.repeats == 1 && spread.group_inputs == 4) {
-            split_groups<T, 4>(source, spread.groups, target, spread.pitch);
-            continue;
-        }
-        switch (spread.repeats) {
-#define FASTCONV_SPREAD(count)                                                                            \
-    case count:                                                                                           \
-        spread_groups<T, count>(source, spread.groups, spread.group_inputs, count, target, spread.pitch); \
-        break
-            FASTCONV_SPREAD(1);
-            FASTCONV_SPREAD(2);
-            FASTCONV_SPREAD(4);
-            FASTCONV_SPREAD(8);
-#undef FASTCONV_SPREAD
-            default:
-                spread_groups<T, 0>(source, spread.groups, spread.group_inputs, spread.repeats, target, spread.pitch);
-        }
-    }
 }
 
 }  // namespace

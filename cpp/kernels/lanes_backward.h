@@ -33,6 +33,7 @@ struct LaneSums {
 
     template <int Pixels, bool Inside>
     FASTCONV_INLINE void slide(index_t pixel) {
+        // Tiles of wide segments are more than were counted: those inside of the line will do.
         if (Pixels > 1 && (Taps <= kLaneTaps || Inside))
             for (Fetcher<T>& lines : ahead) lines.step();
 #pragma GCC unroll 4
@@ -87,9 +88,8 @@ struct LaneSums {
 
 // The segments of so many taps, over pixels [first, last). A function of its own, because several visits call it.
 template <class T, class Lane, class Meeting, int Vectors, int Taps>
-__attribute__((noinline, noclone)) void add_lane_segments(const LaneBlock<T>& block, Meeting meeting, index_t channel,
-                                                          index_t known, index_t first, index_t last, const T* zeros,
-                                                          Fetcher<T> (&ahead)[2]) noexcept {
+FASTCONV_ONE_COPY void add_lane_segments(const LaneBlock<T>& block, Meeting meeting, index_t channel, index_t known,
+                                         index_t first, index_t last, const T* zeros, Fetcher<T> (&ahead)[2]) noexcept {
     for (index_t s = 0; s < block.segment_counts[Taps - 1]; ++s) {
         const LaneSegment<T>& segment = block.segments[Taps - 1][s];
         meeting.turn_to(segment.input);
@@ -111,8 +111,8 @@ struct AddLanesVisit {
     FASTCONV_INLINE void operator()(index_t channel) const {
         if constexpr (kIsStraight<Meeting>) {
             for (int v = 0; v < Vectors; ++v) {
-                add<Lane, 1, 7>(channel + v * Lane::kWidth);
-                add<Lane, 1, 5>(channel + v * Lane::kWidth);
+                add<Lane, 1, kMostLaneTaps>(channel + v * Lane::kWidth);
+                add<Lane, 1, kManyLaneTaps>(channel + v * Lane::kWidth);
             }
         }
         add<Lane, Vectors, 3>(channel);

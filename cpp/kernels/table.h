@@ -209,9 +209,7 @@ struct PoolMatches {
     index_t first_target;  // the position of the first target
 };
 
-// Taps of a segment, at most, so that their weights stay in registers; and where only their sums do (straight lanes
-// that fill a vector), which are 7, 5, or no more than 3.
-constexpr int kLaneTaps = 3, kWideLaneTaps = 7;
+constexpr int kLaneTaps = 3, kManyLaneTaps = 5, kMostLaneTaps = 7;  // of a segment: 1 to 3, or unless mixed 5 or 7
 
 // Some taps of a line of a convolution whose lanes (output channels) don't mix: tap t of pixel p meets position p + t
 // of the source. Positions outside [first, last) are padding.
@@ -228,8 +226,8 @@ struct LaneSegment {
 // weights, sums[t][k] += sum over p of source[p + t][k] * right[p][k] in every segment.
 template <class T>
 struct LaneBlock {
-    const LaneSegment<T>* segments[kWideLaneTaps];  // those of n + 1 taps
-    index_t segment_counts[kWideLaneTaps];
+    const LaneSegment<T>* segments[kMostLaneTaps];  // those of n + 1 taps
+    index_t segment_counts[kMostLaneTaps];
     index_t first_inside, last_inside;  // pixels [first_inside, last_inside) never meet the padding
     index_t source_step, weight_step;   // elements from position to position, and from tap to tap
     index_t pixels, channels;

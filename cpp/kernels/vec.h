@@ -14,6 +14,11 @@
 #endif
 
 #define FASTCONV_INLINE inline __attribute__((always_inline))
+#if defined(__clang__)
+#define FASTCONV_ONE_COPY __attribute__((noinline))
+#else
+#define FASTCONV_ONE_COPY __attribute__((noinline, noclone))
+#endif
 
 namespace fastconv {
 namespace {
