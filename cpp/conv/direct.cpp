@@ -318,7 +318,7 @@ bool leaves_out_padding(const ConvGeometry& g) {
     const bool may_exchange = g.out_channels % kLongestVector != 0;
     if (g.groups == 1 && (may_join || may_exchange)) return false;
     return g.output_rows() >= kFewestRows && g.share_inside() < kWorthwhile &&
-           lays_out_channels(g.group_outputs(), g.in_channels) &&
+           lays_out_channels(g.groups, g.group_outputs(), g.in_channels) &&
            std::all_of(g.axes.begin(), g.axes.end(), [](const Axis& axis) { return axis.windows_meet_input(); });
 }
 

@@ -6,6 +6,7 @@
 #include "core/isa.h"
 #include "core/memory.h"
 #include "core/threads.h"
+#include "gemm/outer_product_ahead.h"
 #include "gemm/outer_product_plan.h"
 #include "gemm/slices.h"
 
@@ -114,25 +115,8 @@ struct Sum {
         });
     }
 
-    // What the next block of rows will read: of the source, where it follows in memory, and of the right-hand side.
-    // Every call of a kernel fetches its part.
-    struct Next {
-        Ahead<T> source, right;
-        index_t calls = 1, call = 0;
-
-        void add_to(OuterBlock<T>& block) {
-            block.ahead[0] = part_of(source);
-            block.ahead[1] = part_of(right);
-            ++call;
-        }
-        Ahead<T> part_of(const Ahead<T>& all) const {
-            const index_t first = all.rows * call / calls, count = all.rows * (call + 1) / calls - first;
-            return {all.start + first * all.pitch, all.pitch, count, all.columns};
-        }
-    };
-
-    Next next_rows(const Part& part, const T* const* sources, index_t row, index_t rows) const {
-        Next next;
+    NextRows<T> next_rows(const Part& part, const T* const* sources, index_t row, index_t rows) const {
+        NextRows<T> next;
         const index_t count = std::min(plan.rows_per_block, part.last_row - row - rows);
         if (count <= 0 || plan.narrow) return next;
         const Segment first = segment_at(part.first_segment), last = segment_at(part.last_segment - 1);
@@ -162,17 +146,50 @@ struct Sum {
         return next;
     }
 
+    // The pixels that rows of the source lie between.
+    struct Pixels {
+        const T *first = nullptr, *last = nullptr;
+    };
+
+    Pixels pixels_of(const T* const* sources, index_t count) const {
+        Pixels pixels;
+        for (index_t i = 0; i < count; ++i) {
+            if (sources[i] == workspace.zeros) continue;
+            pixels.first = pixels.first == nullptr ? sources[i] : std::min(pixels.first, sources[i]);
+            pixels.last = std::max(pixels.last, sources[i]);
+        }
+        return pixels;
+    }
+
+    NextSegment<T> next_segment(const Part& part, index_t segment, const Pixels& pixels, index_t row, index_t rows,
+                                index_t taps) const {
+        NextSegment<T> next;
+        if (segment + 1 == part.last_segment || plan.narrow) return next;
+        const Segment now = segment_at(segment), then = segment_at(segment + 1);
+        next.calls = taps;
+        if (!product.right_in_planes())
+            next.right = {product.right + row * product.right_pitch + then.column, product.right_pitch, rows,
+                          then.columns};
+        const index_t pitch = product.source.tensor.strides[kAxes - 1];
+        if (then.group == now.group || pixels.first == nullptr || pitch <= 0) return next;
+        const index_t count = (pixels.last - pixels.first) / pitch + 1;
+        if (count <= kMostPixels * rows)
+            next.source = {pixels.first + then.group * product.depth, pitch, count, product.depth};
+        return next;
+    }
+
     // The rows that a tap meets: those of the source, and where they stand among those of the right-hand side, of which
     // there are `all`. What isn't packed yet the first channels leave packed.
     struct Met {
         const T* const* sources;
-        const index_t* places;
+        const index_t* places;  // of packed rows
         index_t count, all;
         const T* right;  // or null
     };
 
     Met met(const T** sources, index_t rows, index_t* places, const T* right) const {
-        const bool skips = product.skips_padding && plan.packs && !plan.narrow;
+        if (!plan.packs) return {sources, nullptr, rows, rows, right};
+        const bool skips = product.skips_padding && !plan.narrow;
         index_t count = 0;
         for (index_t row = 0; row < rows; ++row) {
             sources[count] = sources[row];
@@ -183,6 +200,7 @@ struct Sum {
     }
 
     // One tap's share of the part: some channels of the source against all columns of the part.
+    template <class Next>
     void add_tap(const Part& part, index_t tap, const Met& met, T* panels, T* packed, bool fresh, const Sums& sums,
                  Next& next) const {
         const index_t first = std::max(part.first_result - tap * product.depth, index_t{0});
@@ -225,6 +243,23 @@ struct Sum {
                 }
                 add(block);
             }
+        }
+    }
+
+    // Some taps' share of the part, segment by segment: what one of them meets, the others meet again. Of all segments
+    // L2 keeps little, and no prefetcher follows the short pieces of far rows. Measured, Zen 4, 3x3, 32 groups of 16,
+    // time of tap by tap over this: 14x14, batch 16 1.3, of one thread 1.6, batch 4 1.0, 28x28 with stride 2 1.5.
+    void add_apart(const Part& part, index_t row, index_t rows, index_t tap, index_t taps, const T** sources,
+                   index_t* places, const T* right, T* panels, bool fresh, const Sums& sums) const {
+        const Pixels pixels = pixels_of(sources, taps * rows);
+        Part one = part;
+        for (index_t s = part.first_segment; s < part.last_segment; ++s, panels += kRows * plan.padded_columns) {
+            one.first_segment = s;
+            one.last_segment = s + 1;
+            NextSegment<T> next = next_segment(part, s, pixels, row, rows, taps);
+            for (index_t t = 0; t < taps; ++t)
+                add_tap(one, tap + t, met(sources + t * rows, rows, places, t == 0 ? right : nullptr), panels, nullptr,
+                        fresh, sums, next);
         }
     }
 
@@ -278,17 +313,23 @@ struct Sum {
                 add_lines(part, row, rows, panels, copies, sources, sums);
                 continue;
             }
+            const bool fresh = !clears && row == part.first_row;
             const bool packs = plan.narrow || product.right_in_planes();
             if (packs) pack(part, row, rows, panels);
             const T* right = packs ? nullptr : product.right + row * product.right_pitch;
-            Next next;
+            NextRows<T> next;
             for (index_t tap = first_tap; tap < last_tap; tap += kTaps) {
                 const index_t taps = std::min(kTaps, last_tap - tap);
                 product.source.gather(row, rows, tap, taps, workspace.zeros, copies, sources);
+                if (plan.apart) {
+                    add_apart(part, row, rows, tap, taps, sources, places, right, panels, fresh, sums);
+                    right = nullptr;
+                    continue;
+                }
                 if (tap == first_tap) next = next_rows(part, sources, row, rows);
                 for (index_t t = 0; t < taps; ++t, right = nullptr)
-                    add_tap(part, tap + t, met(sources + t * rows, rows, places, right), panels, packed,
-                            !clears && row == part.first_row, sums, next);
+                    add_tap(part, tap + t, met(sources + t * rows, rows, places, right), panels, packed, fresh, sums,
+                            next);
             }
         }
     }

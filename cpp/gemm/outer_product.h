@@ -29,8 +29,11 @@ struct OuterProduct {
 
 // Whether the source is laid out anew for the kernel, which pays where enough columns meet it. A few channels of many
 // rows touch a cache line of each row, and rows a power of two apart share a few sets of the cache.
-inline bool lays_out_channels(index_t columns, index_t channels) {
-    constexpr index_t kManyColumns = 128, kFewestColumns = 24, kManyChannels = 96;
+// Groups of few columns go one by one instead, with their lines of the cache fetched ahead. Measured, Zen 4, 3x3, time
+// over time with layouts: 32 groups of 32 0.8, with stride 2 0.7, 3 of 32 0.86, 4 of 64 0.98, 32 of 64 1.15.
+inline bool lays_out_channels(index_t groups, index_t columns, index_t channels) {
+    constexpr index_t kManyColumns = 128, kFewestColumns = 24, kManyChannels = 96, kFewestOfGroup = 64;
+    if (groups > 1 && columns < kFewestOfGroup) return false;
     return columns >= kManyColumns || (columns >= kFewestColumns && channels >= kManyChannels);
 }
 

@@ -41,6 +41,8 @@ constexpr index_t kLongRightRow = 1024, kFarRightBytes = index_t{16} << 20, kFet
 // 116, 256 -> 64), with 96 KB 0.9, 0.87, 0.87, with 160 KB 0.87, 1.06, 0.94. Each block loads and stores the sums:
 // 128 -> 512, of which there are 256 KB, 1.0, 1.04, 1.0.
 constexpr index_t kNearBytes = index_t{96} << 10, kNearSums = index_t{128} << 10, kFewestNearRows = 64;
+// Where a segment's rows meet more than so many times as many pixels, counting those between, none are fetched.
+constexpr index_t kMostPixels = 8;
 
 // Slices of rows with sums of their own while these are small; else, and beyond that, parts of the
 // (tap, channel) rows of the result, and its columns, with nothing to add up afterwards.
@@ -56,6 +58,7 @@ struct OuterProductPlan {
     bool direct;   // whose right-hand side needn't be packed
     bool fetches;  // the right-hand side, ahead
     bool streams;  // sums go past the caches
+    bool apart;    // segments one by one, each with many taps
     int threads;
 
     index_t tasks() const { return slices * parts * segment_tasks; }
@@ -87,7 +90,8 @@ OuterProductPlan make_plan(const OuterProduct<T>& product, const Kernels<T>& ker
     plan.result_size = plan.result_rows * product.groups * product.columns;
 
     plan.narrow = is_narrow(product.depth, product.columns, kernels.vector_width);
-    plan.packs = lays_out_channels(product.columns, product.source.tensor.channels);
+    plan.packs = lays_out_channels(product.groups, product.columns, product.source.tensor.channels);
+    plan.apart = product.groups > 1 && plan.taps > 1 && !plan.packs;
 
     plan.lines = !plan.narrow && product.source.has_short_rows(kShortRow) && plan.result_rows <= kFewSums;
     plan.direct = plan.lines && product.columns % kernels.vector_width == 0 && !product.right_in_planes();

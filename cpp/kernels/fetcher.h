@@ -12,14 +12,17 @@ namespace {
 template <class T>
 class Fetcher {
   public:
-    // Neighbouring cache lines, to be fetched one by one.
+    static constexpr index_t kLine = 64;
+
+    // Cache lines, to be fetched one by one: neighbours, or one of each row.
     struct Run {
         const char *at, *end;
+        index_t pitch;
 
         FASTCONV_INLINE void step() {
             if (at >= end) return;
             __builtin_prefetch(at, 0, 2);
-            at += kLine;
+            at += pitch;
         }
     };
 
@@ -44,24 +47,31 @@ class Fetcher {
         }
     }
 
-    // The next ones, at most so many.
-    FASTCONV_INLINE Run take(index_t most) {
+    // The next ones, at most so many; to be called before a tile loads its sums.
+    __attribute__((noinline)) Run take(index_t most) {
         index_t lines = smaller(most, share_);
         if (now_.at >= now_.end && !next_row()) {
             now_ = then_;
             then_ = {};
         }
+        if (now_.size == static_cast<index_t>(sizeof(T))) {  // rows of a value
+            const index_t count = smaller(lines, now_.rows), pitch = now_.size + now_.gap;
+            const char* const first = now_.end - now_.size;
+            const Run run{first, first + count * pitch, pitch};
+            now_.rows -= count;
+            now_.end += count * pitch;
+            now_.at = now_.rows > 0 ? run.end : now_.end;
+            return run;
+        }
         // Whole short rows before: all but the last.
         for (; now_.rows > 1 && now_.at < now_.end && now_.end - now_.at < lines * kLine; next_row())
             for (; now_.at < now_.end; now_.at += kLine, --lines) __builtin_prefetch(now_.at, 0, 2);
-        const Run run{now_.at, now_.end - now_.at > lines * kLine ? now_.at + lines * kLine : now_.end};
+        const Run run{now_.at, now_.end - now_.at > lines * kLine ? now_.at + lines * kLine : now_.end, kLine};
         now_.at = run.end;
         return run;
     }
 
   private:
-    static constexpr index_t kLine = 64;
-
     // A row may start and end inside of a line.
     static FASTCONV_INLINE const char* line_of(const char* at) {
         return at - reinterpret_cast<std::uintptr_t>(at) % kLine;

@@ -15,6 +15,8 @@ namespace {
 template <class T, int Rows, int Vectors, bool Packed, bool Packs = false>
 void outer_tile(const OuterBlock<T>& block, index_t channel, index_t column, T* panel, Fetcher<T>& ahead) {
     constexpr index_t width = Vectors * kLanes<T>;
+    constexpr bool fetches = Rows >= kRows;
+    typename Fetcher<T>::Run fetched = fetches ? ahead.take(block.rows) : typename Fetcher<T>::Run{};
     const index_t columns = smaller(block.columns - column, width);
     T* sums = block.sums + channel * block.pitch + column;
     const index_t pitch = block.pitch;
@@ -28,8 +30,6 @@ void outer_tile(const OuterBlock<T>& block, index_t channel, index_t column, T* 
     }
     const index_t at = block.offset + channel;
     const T* packed = Packed ? block.packed + channel * block.rows : nullptr;
-    constexpr bool fetches = Rows >= kRows;
-    typename Fetcher<T>::Run fetched = fetches ? ahead.take(block.rows) : typename Fetcher<T>::Run{};
     // (A pointer that moves on, where it can: rows times the width took GCC 1.25 times as long, with groups of 8.)
     for (index_t row = 0; row < block.rows; ++row, panel += Packed ? 0 : width) {
         const T* left[Rows];
