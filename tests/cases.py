@@ -194,7 +194,7 @@ CONV_2D = [
     ConvCase("2d_groups_of_4_channels_dilated", (1, 6, 19, 20), (3, 3), 20, padding=2, dilation=2, groups=5),
     ConvCase("2d_groups_of_3_to_4_channels", (1, 6, 12, 15), (2, 3), 20, padding=1, groups=5),
     ConvCase("2d_5x5_3_groups_of_18_to_22", (2, 14, 13, 54), (5, 5), 66, padding=2, groups=3),
-    ConvCase("2d_3_groups_of_19_to_26_stride_2", (2, 29, 27, 57), (3, 3), 78, stride=2, padding=1, groups=3),
+    ConvCase("2d_3_groups_of_19_to_26_stride_2", (1, 37, 29, 57), (3, 3), 78, stride=2, padding=1, groups=3),
     ConvCase("2d_2_groups_of_49_to_67", (1, 17, 19, 98), (3, 2), 134, padding=1, groups=2),
     ConvCase("2d_depthwise", (2, 7, 9, 13), (3, 3), 13, padding=1, groups=13),
     ConvCase("2d_depthwise_33_stride_2", (1, 9, 8, 33), (3, 3), 33, stride=2, padding=1, groups=33),
