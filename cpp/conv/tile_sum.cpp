@@ -61,12 +61,21 @@ struct Call {
         index_t band;
         index_t first, count;  // tiles of all
         bool fresh;            // the first one of a slice
-        Stretch<T> ahead[2];  // what the next one reads of the input and of the gradient, if one thread reads all of it
+        Ahead<T> ahead[2];     // what the next one reads of the input and of the gradient, where one thread reads it
         T *sources, *panels, *sums;
         const T** rows;
 
         index_t chunks() const { return ceil_div(count, kTogether); }
     };
+
+    // Of pixels side by side, the channels of a band, of which a group has so many.
+    Ahead<T> band_of(const Stretch<T>& pixels, index_t band, index_t group_channels) const {
+        const index_t channels = s.g.groups * group_channels, width = plan.groups_per_band * group_channels;
+        const Stretch<T> fetched = pixels.fetched(plan.bands);
+        if (fetched.values == 0) return {};
+        return {fetched.begin + band * width, channels, fetched.values / channels,
+                std::min(width, channels - band * width)};
+    }
 
     template <class Body>
     void for_each_round(index_t slice, index_t band, index_t room, const Body& body) const {
@@ -83,10 +92,10 @@ struct Call {
         for (index_t t = 0; t < plan.tiles_per_round; ++t) round.rows[t] = round.sources + t * plan.source_pitch;
         for (; round.first < end; round.first += plan.tiles_per_round, round.fresh = false) {
             round.count = std::min(plan.tiles_per_round, end - round.first);
-            if (plan.alone && plan.bands == 1) {
-                const index_t next = round.first + round.count;
-                round.ahead[0] = s.tiles.source_stretch(s.source, next, plan.tiles_per_round);
-                round.ahead[1] = s.tiles.target_stretch(s.grad_output, next, plan.tiles_per_round);
+            if (plan.alone) {
+                const index_t next = round.first + round.count, tiles = plan.tiles_per_round;
+                round.ahead[0] = band_of(s.tiles.source_stretch(s.source, next, tiles), band, plan.depth);
+                round.ahead[1] = band_of(s.tiles.target_stretch(s.grad_output, next, tiles), band, plan.columns);
             }
             body(round);
         }
@@ -151,13 +160,12 @@ struct Call {
 
     // What the next round reads is fetched while the last half of the tasks add up: earlier, the tiles that stream past
     // would displace it.
-    Ahead<T> part_of(const Stretch<T>& stretch, const Turn& turn) const {
+    Ahead<T> part_of(const Ahead<T>& all, const Turn& turn) const {
         const index_t tasks = plan.planes * plan.parts, half = tasks / 2, late = turn.task - (tasks - half);
         if (late < 0) return {};
-        const index_t size = ceil_div(stretch.values, half * turn.products);
-        const index_t first = (late * turn.products + turn.product) * size, left = stretch.values - first;
-        if (left <= 0) return {};
-        return {stretch.begin + first, size, 1, left < size ? left : size};
+        const index_t turns = half * turn.products, at = late * turn.products + turn.product;
+        const index_t first = all.rows * at / turns, last = all.rows * (at + 1) / turns;
+        return {all.start + first * all.pitch, all.pitch, last - first, all.columns};
     }
 
     // Adds the tiles of a round to the sums of a part, which the first round of a slice sets.
@@ -177,7 +185,7 @@ struct Call {
             block.panels = panels_of(round, plane, segment, chain);
             block.fresh = round.fresh && chain == 0;
             for (int i = 0; i < 2; ++i)
-                if (turn.products > 0 && round.ahead[i].values > 0) block.ahead[i] = part_of(round.ahead[i], turn);
+                if (turn.products > 0 && round.ahead[i].rows > 0) block.ahead[i] = part_of(round.ahead[i], turn);
             ++turn.product;
             kernels.add_outer_products(block);
         }

@@ -190,11 +190,10 @@ namespace {
 // From the last row of one tile to that of another; what is before that was met by the tiles before.
 template <class T>
 Stretch<T> stretch_between(const TensorView<const T>& view, index_t batch, const T* from, const T* to) {
-    constexpr index_t most = index_t{1} << 16;  // values: more isn't worth keeping until it is used
     const T* end = view.data + batch * view.batch_stride;
     from = std::clamp(from, view.data, std::max(view.data, end));
     to = std::clamp(to, view.data, std::max(view.data, end));
-    return to > from && to - from <= most ? Stretch<T>{from, to - from} : Stretch<T>{};
+    return to > from ? Stretch<T>{from, to - from} : Stretch<T>{};
 }
 
 }  // namespace

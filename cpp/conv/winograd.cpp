@@ -35,9 +35,12 @@ namespace {
 // direct products, 256 -> 256, 33x33, dilation 12 1.1 to 1.4, 18 1.1 to 1.5, 6 0.7; the gradient of the weight 0.8 to 1
 // with all, as it is counted without); a sum that is loaded and stored between pieces of the reduction; each point of
 // the weight, and each of its values, which has to be read, from memory where there are many. Other algorithms reach
-// nine tenths of the peak, less with few channels in a group, and pack the weight. bench/choose_winograd.py compares
-// the choice with measurements.
+// nine tenths of the peak, less with few channels in a group, and pack the weight. Groups of few channels are short
+// pieces of pixels far apart, which come from memory in time for products alone (16 channels of 512, time over that of
+// direct products: 14x14, batch 2 0.7, batch 16 1.2; the gradient of the weight 0.8 and 1.3). bench/choose_winograd.py
+// compares the choice with measurements.
 constexpr double kTransform = 20, kTransformGradient = 30, kSums = 12, kPoint = 5, kPhases = 1.3, kApart = 1.15;
+constexpr index_t kFewOfGroup = 16;  // channels
 constexpr double kReadLarge = 28, kReadMiddle = 16, kReadSmall = 12, kPackLarge = 12, kPackSmall = 4;
 constexpr index_t kFewestChannels = 16;         // take as long as fewer
 constexpr index_t kFewestRows = 8;              // likewise, input channels in the gradient of the weight
@@ -45,6 +48,16 @@ constexpr double kFewestTiles = 4;              // likewise
 constexpr index_t kLarge = index_t{128} << 10;  // values of a weight
 constexpr index_t kHuge = index_t{2} << 20;     // values that stay in no cache
 constexpr double kMostWorkspace = 512 << 20;    // bytes of the transformed weight
+
+// Of a value of a group of few channels, times that of others.
+double transform_factor(const ConvGeometry& g, Pass pass) {
+    constexpr index_t kInCache = index_t{2} << 20, kFarPixel = 512;  // values
+    constexpr double kNear = 0.65, kFar = 1.25, kFarGradient = 1.6;
+    if (g.groups == 1 || std::max(g.group_inputs(), g.group_outputs()) > kFewOfGroup) return 1;
+    if (g.input_rows() * g.in_channels + g.output_rows() * g.out_channels <= kInCache) return kNear;
+    if (std::min(g.in_channels, g.out_channels) < kFarPixel) return 1;
+    return pass == Pass::kBackwardWeight ? kFarGradient : kFar;
+}
 
 double cost(const ConvGeometry& g, Pass pass, const RowMap& map, const TileScheme& scheme) {
     const TileGeometry tiles(map, scheme);
@@ -64,7 +77,7 @@ double cost(const ConvGeometry& g, Pass pass, const RowMap& map, const TileSchem
     const double weight = taps * summed * out / static_cast<double>(g.groups);
     const bool line = !scheme.height.transformed() || !scheme.width.transformed();
     const double sums = gradient ? weight * count / 32 : count * target;
-    const double transform = gradient && line ? kTransformGradient : kTransform;
+    const double transform = transform_factor(g, pass) * (gradient && line ? kTransformGradient : kTransform);
     const double value = gradient || g.weight_size() > kHuge ? kReadLarge
                          : g.weight_size() > kLarge          ? kReadMiddle
                                                              : kReadSmall;
@@ -95,7 +108,8 @@ double direct_cost(const ConvGeometry& g, Pass pass, const RowMap& map, bool joi
     double filled = 1;  // of the vectors; those of groups run across them
     if (g.groups == 1 && targets > kNarrowColumns && targets < kFewestChannels)
         filled = static_cast<double>(columns) / static_cast<double>(round_up(columns, kFewestChannels));
-    const double share = g.group_inputs() <= 16 ? 0.7 : g.group_inputs() <= 32 ? 0.8 : 0.9;  // of the peak
+    const double few = pass == Pass::kBackwardWeight ? 0.75 : 0.7;
+    const double share = g.group_inputs() <= kFewOfGroup ? few : g.group_inputs() <= 32 ? 0.8 : 0.9;  // of the peak
     const double products = static_cast<double>(map.rows()) * static_cast<double>(map.taps()) *
                             static_cast<double>(g.group_inputs()) * static_cast<double>(g.out_channels) *
                             share_taken(g, pass);
