@@ -66,6 +66,18 @@ std::vector<std::string> available_isas() {
 }
 
 const KernelTable& current_kernels() { return *current_level().kernels; }
+
+const KernelTable& kernels_for_columns(index_t bytes) {
+    const KernelTable& widest = current_kernels();
+#if defined(FASTCONV_AVX512)
+    constexpr index_t kHalf = 32;
+    if (&widest == &kernels_avx512 && bytes <= kHalf) return kernels_avx2;
+#else
+    static_cast<void>(bytes);
+#endif
+    return widest;
+}
+
 const ElementTable& current_elements() { return *current_level().elements; }
 
 void set_isa(const std::string& name) { current = &find(name, "isa"); }

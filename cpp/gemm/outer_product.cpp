@@ -335,18 +335,25 @@ struct Sum {
     }
 };
 
+// Columns of a group may fill half of a vector.
+template <class T>
+const Kernels<T>& kernels_for(const OuterProduct<T>& product) {
+    const Kernels<T>& widest = kernels<T>();
+    return is_narrow(product.depth, product.columns, widest.vector_width) ? widest : kernels<T>(product.columns);
+}
+
 }  // namespace
 
 template <class T>
 std::size_t workspace_bytes(const OuterProduct<T>& product) {
     Arena arena;
-    carve(arena, product, make_plan(product, kernels<T>()));
+    carve(arena, product, make_plan(product, kernels_for(product)));
     return arena.used();
 }
 
 template <class T>
 void sum_products(const OuterProduct<T>& product) {
-    const Kernels<T>& table = kernels<T>();
+    const Kernels<T>& table = kernels_for(product);
     const Plan plan = make_plan(product, table);
     Buffer buffer;
     const Workspace<T> workspace = carve_buffer(buffer, [&](Arena& arena) { return carve(arena, product, plan); });
