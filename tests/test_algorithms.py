@@ -84,6 +84,21 @@ def test_auto_runs_across_the_channels_where_they_are_many():
     assert "planar" not in {one.algorithm for one in plan}
 
 
+@pytest.mark.parametrize(
+    ("channels", "stride", "chosen"),
+    [(3, 1, "grouped"), (3, 2, "grouped"), (6, 2, "direct"), (9, 2, "direct"), (12, 2, "direct")],
+)
+def test_auto_runs_across_groups_where_their_channels_are_few(channels, stride, chosen, isa):
+    plan = fc.explain(
+        np.zeros((4, 28, 28, 10 * channels), np.float32),
+        np.zeros((3, 3, channels, 10 * channels), np.float32),
+        groups=10,
+        stride=stride,
+        padding=1,
+    )
+    assert {one.algorithm for one in plan} == {chosen}, isa
+
+
 def test_the_workspace_of_planes_is_bounded():
     w = np.zeros((5, 5, 1, 6), np.float32)
     few, many = (

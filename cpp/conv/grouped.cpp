@@ -172,23 +172,45 @@ bool supports(const ConvGeometry& g, Pass) {
 }
 
 // From a whole vector of channels per group on, a matrix product fills it. Measured, two cores of a Zen 4 with AVX-512,
-// GFLOP/s of the three passes, direct and grouped: 3x3, 32 groups of 4: 30/35/33 and 166/143/105; of 8: 63/68/65 and
-// 113/126/100; of 8 with stride 2, where a loaded value meets fewer taps: 50/43/55 and 50/97/66. A single vector is the
+// GFLOP/s of forward and gradient of the input, direct and grouped: 3x3, 32 groups of 4: 30/35 and 166/143; of 8: 63/68
+// and 113/126; of 8 with stride 2, where a loaded value meets fewer taps: 50/43 and 50/97. A single vector is the
 // fewest that it fills. AVX2, time of direct over grouped: groups of 8, stride 1 0.7 to 0.9 in all passes; stride 2 0.9
-// to 1.06, 1.5 to 1.6, 0.5; float64, groups of 4, stride 1 1.2, 1.15 to 1.4, 0.8; stride 2 1.0, 1.95, 0.75.
+// to 1.06, 1.5 to 1.6, 0.5; float64, groups of 4, stride 1 1.2, 1.15 to 1.4, 0.8; stride 2 1.0, 1.95, 0.75. Gradients
+// of the weight take vectors of half the length where those are filled: groups of 8 0.9, with stride 2 0.5, float64,
+// groups of 4 1.6 and 0.75.
 template <class T>
 bool fills_too_little(const ConvGeometry& g, Pass pass) {
     constexpr index_t kShortVector = 4, kMostLanes = 8;
     const index_t lanes = pass == Pass::kBackwardInput ? g.group_inputs() : g.group_outputs(),
                   width = kernels<T>().vector_width;
-    if (lanes != width || lanes > kMostLanes || pass == Pass::kBackwardWeight) return lanes < width;
     const bool strided = std::any_of(g.axes.begin(), g.axes.end(), [](const Axis& axis) { return axis.stride > 1; });
+    if (pass == Pass::kBackwardWeight && 2 * lanes == width && (strided || lanes == kMostLanes)) return false;
+    if (lanes != width || lanes > kMostLanes || pass == Pass::kBackwardWeight) return lanes < width;
     return width <= kShortVector || (pass == Pass::kBackwardInput && strided);
+}
+
+// Where lines have to be spread, each value that this writes meets few products. Measured, Zen 4, three passes, time of
+// direct over grouped, AVX-512: groups of 5 1.2, 1.2, 0.95, of 6 1.5, 1.5, 1.1, of 7 0.75, 0.75, 0.55, of 9 to 14 0.4
+// to 0.65; with stride 2 of 3 1.7, 2, 1.6, of 5 0.6, 0.7, 0.5, of 14 0.2; 5x5 of 5 1.6, of 7 1.0, 1.0, 0.9, of 9 to 14
+// 0.6 to 0.9. AVX2: of 3 1.8, of 5 0.65, 0.65, 0.5, of 7 0.5, 0.45, 0.4; 5x5 of 5 0.85, 0.8, 0.6.
+template <class T>
+bool spreads_for_little(const ConvGeometry& g, Pass pass) {
+    constexpr index_t kFewest = 5, kMany = 8, kFilled = 24;
+    const bool backward = pass == Pass::kBackwardInput;
+    LaneSource<T> source;
+    source.group_inputs = backward ? g.group_outputs() : g.group_inputs();
+    source.group_outputs = backward ? g.group_inputs() : g.group_outputs();
+    if (!source.spreads() || std::min(g.group_inputs(), g.group_outputs()) < kFewest) return false;
+    index_t values = 1;
+    for (const Axis& axis : g.axes) values *= axis.stride;
+    const index_t lanes = source.group_outputs;
+    return lanes >= kMany || g.taps() * source.table->vector_width < kFilled * lanes * values;
 }
 
 template <class T>
 const char* prefers(const ConvGeometry& g, Pass pass) {
-    if (g.groups > 1 && fills_too_little<T>(g, pass) && std::max(g.group_inputs(), g.group_outputs()) <= kMostChannels)
+    if (g.groups > 1 && std::max(g.group_inputs(), g.group_outputs()) <= kMostChannels &&
+        fills_too_little<T>(g, pass) && !spreads_for_little<T>(g, pass))
         return "few channels per group: vectors run across the groups";
     return nullptr;
 }
