@@ -99,6 +99,15 @@ def test_auto_runs_across_groups_where_their_channels_are_few(channels, stride, 
     assert {one.algorithm for one in plan} == {chosen}, isa
 
 
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "dtype"), [(1, 1, "float32"), (1, 1, "float64"), (1, 2, "float32"), (2, 2, "float32")]
+)
+def test_auto_runs_across_groups_of_one_or_two_channels(inputs, outputs, dtype, isa):
+    x, w = np.zeros((4, 28, 28, 20 * inputs), dtype), np.zeros((3, 3, inputs, 20 * outputs), dtype)
+    plan = fc.explain(x, w, groups=20, stride=2, padding=1)
+    assert {one.algorithm for one in plan} == {"grouped"}, isa
+
+
 def test_the_workspace_of_planes_is_bounded():
     w = np.zeros((5, 5, 1, 6), np.float32)
     few, many = (

@@ -350,6 +350,26 @@ def test_outputs_of_groups_larger_than_the_caches_are_whole(groups, isa):
         assert_equal(found, expected, isa)
 
 
+@pytest.mark.parametrize(("inputs", "repeats", "groups"), [(1, 3, 2), (1, 5, 1), (2, 3, 1), (3, 3, 3), (5, 7, 2)])
+@pytest.mark.parametrize("shape", [(1, 6, 9), (2, 7, 40), (1, 1, 90)], ids=str)
+def test_few_channels_of_many_are_spread_as_if_alone(shape, inputs, repeats, groups, dtype, isa):
+    """Vectors of such pixels read what lies between them, and write past rows of a few values."""
+    rng = np.random.default_rng(0)
+    wide = np.full((*shape, 64), np.nan, dtype)
+    x = wide[..., 3 : 3 + groups * inputs]
+    x[...] = rng.integers(-4, 5, x.shape)
+    w = rng.integers(-4, 5, (3, 3, inputs, groups * repeats)).astype(dtype)
+    keywords = {"groups": groups, "padding": 1, "algorithm": "grouped"}
+    output = fc.conv2d(x, w, **keywords)
+    assert_equal(output, oracle.conv(x.copy(), w, groups=groups, padding=1), isa)
+    for found, right in zip(
+        fc.conv2d_backward(output, x, w, **keywords),
+        oracle.conv_backward(output, x.copy(), w, groups=groups, padding=1),
+        strict=True,
+    ):
+        assert_equal(found, right, isa)
+
+
 @pytest.mark.parametrize(("channels", "filters"), [(0, 3), (3, 0), (0, 0)])
 def test_no_channels_make_sums_over_nothing(channels, filters):
     x, w, bias = np.ones((2, 5, 4, channels)), np.ones((3, 2, channels, filters)), np.arange(-1.0, filters - 1)

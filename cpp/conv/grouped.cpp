@@ -180,11 +180,14 @@ bool supports(const ConvGeometry& g, Pass) {
 // groups of 4 1.6 and 0.75.
 template <class T>
 bool fills_too_little(const ConvGeometry& g, Pass pass) {
-    constexpr index_t kShortVector = 4, kMostLanes = 8;
+    constexpr index_t kShortVector = 4, kMostLanes = 8, kFewestInputs = 4;
     const index_t lanes = pass == Pass::kBackwardInput ? g.group_inputs() : g.group_outputs(),
                   width = kernels<T>().vector_width;
     const bool strided = std::any_of(g.axes.begin(), g.axes.end(), [](const Axis& axis) { return axis.stride > 1; });
-    if (pass == Pass::kBackwardWeight && 2 * lanes == width && (strided || lanes == kMostLanes)) return false;
+    const bool fills_shorter = lanes < width && lanes == kernels_of_columns<T>(lanes).vector_width;
+    if (pass == Pass::kBackwardWeight && fills_shorter && g.group_inputs() >= kFewestInputs &&
+        (strided || lanes == kMostLanes))
+        return false;
     if (lanes != width || lanes > kMostLanes || pass == Pass::kBackwardWeight) return lanes < width;
     return width <= kShortVector || (pass == Pass::kBackwardInput && strided);
 }

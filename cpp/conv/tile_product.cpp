@@ -204,8 +204,8 @@ struct Call {
     Pixels pixels_ahead(index_t first, index_t count) const {
         if (c.g.groups > 1) return {};
         Stretch<T> target{};
-        if (!plan.streams) target = c.tiles.target_stretch(c.target, first, count).fetched();
-        return {{c.tiles.source_stretch(c.source, first + count, plan.tiles_per_block).fetched(), target},
+        if (!plan.streams) target = c.tiles.target_stretch(c.target, first, count).worth_fetching();
+        return {{c.tiles.source_stretch(c.source, first + count, plan.tiles_per_block).worth_fetching(), target},
                 plan.depth_blocks * plan.planes};
     }
 

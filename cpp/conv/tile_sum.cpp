@@ -71,7 +71,7 @@ struct Call {
     // Of pixels side by side, the channels of a band, of which a group has so many.
     Ahead<T> band_of(const Stretch<T>& pixels, index_t band, index_t group_channels) const {
         const index_t channels = s.g.groups * group_channels, width = plan.groups_per_band * group_channels;
-        const Stretch<T> fetched = pixels.fetched(plan.bands);
+        const Stretch<T> fetched = pixels.worth_fetching(plan.bands);
         if (fetched.values == 0) return {};
         return {fetched.begin + band * width, channels, fetched.values / channels,
                 std::min(width, channels - band * width)};

@@ -60,7 +60,7 @@ struct Stretch {
     index_t values = 0;
 
     // Empty where one of so many equal parts is more than is worth keeping until it is used.
-    Stretch fetched(index_t parts = 1) const {
+    Stretch worth_fetching(index_t parts = 1) const {
         constexpr index_t most = index_t{1} << 16;
         return values <= parts * most ? *this : Stretch{};
     }

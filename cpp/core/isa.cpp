@@ -67,7 +67,7 @@ std::vector<std::string> available_isas() {
 
 const KernelTable& current_kernels() { return *current_level().kernels; }
 
-const KernelTable& kernels_for_columns(index_t bytes) {
+const KernelTable& kernels_of_rows(index_t bytes) {
     const KernelTable& widest = current_kernels();
 #if defined(FASTCONV_AVX512)
     constexpr index_t kHalf = 32;

@@ -29,18 +29,18 @@ inline const Kernels<double>& kernels<double>() {
     return current_kernels().float64;
 }
 
-// The set for a product of so few columns: one of half as long vectors, if that fills them and multiplies as fast.
-const KernelTable& kernels_for_columns(index_t bytes);
+// Those for rows of so few bytes: of vectors half as long, where one of them holds a row and multiplies as fast.
+const KernelTable& kernels_of_rows(index_t bytes);
 
 template <class T>
-const Kernels<T>& kernels(index_t columns);
+const Kernels<T>& kernels_of_columns(index_t columns);
 template <>
-inline const Kernels<float>& kernels<float>(index_t columns) {
-    return kernels_for_columns(columns * static_cast<index_t>(sizeof(float))).float32;
+inline const Kernels<float>& kernels_of_columns<float>(index_t columns) {
+    return kernels_of_rows(columns * static_cast<index_t>(sizeof(float))).float32;
 }
 template <>
-inline const Kernels<double>& kernels<double>(index_t columns) {
-    return kernels_for_columns(columns * static_cast<index_t>(sizeof(double))).float64;
+inline const Kernels<double>& kernels_of_columns<double>(index_t columns) {
+    return kernels_of_rows(columns * static_cast<index_t>(sizeof(double))).float64;
 }
 
 template <class T>

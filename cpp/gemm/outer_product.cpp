@@ -161,15 +161,13 @@ struct Sum {
         return pixels;
     }
 
-    NextSegment<T> next_segment(const Part& part, index_t segment, const Pixels& pixels, index_t row, index_t rows,
+    NextSegment<T> next_segment(const Part& part, index_t segment, const Pixels& pixels, const T* right, index_t rows,
                                 index_t taps) const {
         NextSegment<T> next;
         if (segment + 1 == part.last_segment || plan.narrow) return next;
         const Segment now = segment_at(segment), then = segment_at(segment + 1);
         next.calls = taps;
-        if (!product.right_in_planes())
-            next.right = {product.right + row * product.right_pitch + then.column, product.right_pitch, rows,
-                          then.columns};
+        if (right != nullptr) next.right = {right + then.column, product.right_pitch, rows, then.columns};
         const index_t pitch = product.source.tensor.strides[kAxes - 1];
         if (then.group == now.group || pixels.first == nullptr || pitch <= 0) return next;
         const index_t count = (pixels.last - pixels.first) / pitch + 1;
@@ -249,17 +247,17 @@ struct Sum {
     // Some taps' share of the part, segment by segment: what one of them meets, the others meet again. Of all segments
     // L2 keeps little, and no prefetcher follows the short pieces of far rows. Measured, Zen 4, 3x3, 32 groups of 16,
     // time of tap by tap over this: 14x14, batch 16 1.3, of one thread 1.6, batch 4 1.0, 28x28 with stride 2 1.5.
-    void add_apart(const Part& part, index_t row, index_t rows, index_t tap, index_t taps, const T** sources,
-                   index_t* places, const T* right, T* panels, bool fresh, const Sums& sums) const {
+    void add_apart(const Part& part, index_t rows, index_t tap, index_t taps, const T* const* sources, const T* right,
+                   T* panels, bool fresh, const Sums& sums) const {
         const Pixels pixels = pixels_of(sources, taps * rows);
         Part one = part;
         for (index_t s = part.first_segment; s < part.last_segment; ++s, panels += kRows * plan.padded_columns) {
             one.first_segment = s;
             one.last_segment = s + 1;
-            NextSegment<T> next = next_segment(part, s, pixels, row, rows, taps);
+            NextSegment<T> next = next_segment(part, s, pixels, right, rows, taps);
             for (index_t t = 0; t < taps; ++t)
-                add_tap(one, tap + t, met(sources + t * rows, rows, places, t == 0 ? right : nullptr), panels, nullptr,
-                        fresh, sums, next);
+                add_tap(one, tap + t, {sources + t * rows, nullptr, rows, rows, t == 0 ? right : nullptr}, panels,
+                        nullptr, fresh, sums, next);
         }
     }
 
@@ -322,7 +320,7 @@ struct Sum {
                 const index_t taps = std::min(kTaps, last_tap - tap);
                 product.source.gather(row, rows, tap, taps, workspace.zeros, copies, sources);
                 if (plan.apart) {
-                    add_apart(part, row, rows, tap, taps, sources, places, right, panels, fresh, sums);
+                    add_apart(part, rows, tap, taps, sources, right, panels, fresh, sums);
                     right = nullptr;
                     continue;
                 }
@@ -335,11 +333,12 @@ struct Sum {
     }
 };
 
-// Columns of a group may fill half of a vector.
+// The columns of a group may fill half of a vector.
 template <class T>
 const Kernels<T>& kernels_for(const OuterProduct<T>& product) {
     const Kernels<T>& widest = kernels<T>();
-    return is_narrow(product.depth, product.columns, widest.vector_width) ? widest : kernels<T>(product.columns);
+    if (product.groups == 1 || is_narrow(product.depth, product.columns, widest.vector_width)) return widest;
+    return kernels_of_columns<T>(product.columns);
 }
 
 }  // namespace

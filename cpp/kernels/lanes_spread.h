@@ -73,17 +73,19 @@ class SpreadOrders {
     Order orders_[kMostVectors];
 };
 
-// Spreads pixels as far as what vectors read after each of them exists, and returns how many.
+// Spreads pixels as long as others follow that hold what vectors read and write after them; returns how many.
 template <class T>
 FASTCONV_ONE_COPY index_t spread_in_vectors(const LaneSpread<T>& spread) {
     const SpreadOrders<T> orders(spread);
     if (!orders.fits()) return 0;
-    const index_t beyond = 2 * kLanes<T> + spread.group_inputs,
-                  last = spread.pixels - (beyond + spread.source_step - 1) / spread.source_step;
+    const index_t read = 2 * kLanes<T> + spread.group_inputs, target_step = spread.group_inputs * spread.pitch,
+                  read_pixels = (read + spread.source_step - 1) / spread.source_step,
+                  written_pixels = (kLanes<T> + target_step - 1) / target_step;
+    const index_t last = spread.pixels - (read_pixels > written_pixels ? read_pixels : written_pixels);
     for (index_t p = 0; p < last; ++p)
         for (index_t i = 0; i < spread.group_inputs; ++i)
             orders.spread(spread.source + p * spread.source_step + i,
-                          spread.target + (p * spread.group_inputs + i) * spread.pitch);
+                          spread.target + p * target_step + i * spread.pitch);
     return last > 0 ? last : 0;
 }
 
