@@ -350,6 +350,23 @@ def test_outputs_of_groups_larger_than_the_caches_are_whole(groups, isa):
         assert_equal(found, expected, isa)
 
 
+@pytest.mark.parametrize(
+    ("chosen", "groups", "channels"),
+    [("grouped", 8, 160), ("grouped", 16, 112), ("direct", 2, 112), ("direct", 10, 240)],
+)
+def test_groups_of_outputs_larger_than_the_caches_begin_inside_of_their_lines(chosen, groups, channels, dtype, isa):
+    rng = np.random.default_rng(0)
+    x = rng.integers(-1, 2, (1, 131, 132, channels)).astype(dtype)
+    w = rng.integers(-1, 2, (2, 1, channels // groups, channels)).astype(dtype)
+    output, expected = (fc.conv2d(x, w, groups=groups, algorithm=name) for name in (chosen, "im2col"))
+    assert_equal(output, expected, isa)
+    found, expected = (
+        fc.conv2d_backward(output, x, w, groups=groups, algorithm=name, wrt=["input"]).input
+        for name in (chosen, "im2col")
+    )
+    assert_equal(found, expected, isa)
+
+
 @pytest.mark.parametrize(("inputs", "repeats", "groups"), [(1, 3, 2), (1, 5, 1), (2, 3, 1), (3, 3, 3), (5, 7, 2)])
 @pytest.mark.parametrize("shape", [(1, 6, 9), (2, 7, 40), (1, 1, 90)], ids=str)
 def test_few_channels_of_many_are_spread_as_if_alone(shape, inputs, repeats, groups, dtype, isa):

@@ -104,7 +104,7 @@ TileProductPlan make_plan(const TileProduct<T>& c, const Kernels<T>& kernels) {
                                     round_up(plan.columns_per_segment, kernels.vector_width));
     // A vector has to be a whole line: the halves of one would be written at different times.
     plan.streams = kernels.vector_width * static_cast<index_t>(sizeof(T)) == 64 &&
-                   may_stream(c.target, c.g.batch, c.tiles.targets(), c.target_depth());
+                   may_stream(c.target, c.g.batch, c.tiles.targets(), c.g.groups * c.target_depth(), c.target_depth());
     plan.threads = worthwhile_threads(operations, plan.blocks * plan.segments);
     return plan;
 }

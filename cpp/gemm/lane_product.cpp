@@ -155,8 +155,8 @@ void multiply(const LaneProduct<T>& product) {
     if (source.map.rows() == 0) return;
     const Plan plan = make_plan(product);
     const AxisMap &depth = source.map.axes[0], &height = source.map.axes[1], &width = source.map.axes[2];
-    const bool streams =
-        may_stream(product.target, source.map.batch, source.map.rows(), source.lanes(), kStreamedLaneShare);
+    const bool streams = may_stream(product.target, source.map.batch, source.map.rows(), source.lanes(),
+                                    plan.lanes_together, kStreamedLaneShare);
     const LineTaps taps = taps_of(product);
     const bool fetched = fetches(source);
     Buffer buffer;

@@ -196,7 +196,8 @@ RowProductPlan make_plan(const RowProduct<T>& product, const Kernels<T>& kernels
     plan.padded_reduction = plan.narrow ? plan.taps * plan.depth_blocks * padded_depth(plan, kernels) : plan.reduction;
     plan.threads = worthwhile_threads(operations, plan.tasks());
     plan.streams = plan.blocks == 1 && !plan.narrow &&
-                   may_stream(product.target, product.source.map.batch, plan.rows, product.groups * product.columns);
+                   may_stream(product.target, product.source.map.batch, plan.rows, product.groups * product.columns,
+                              product.columns);
     return plan;
 }
 

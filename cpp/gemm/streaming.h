@@ -29,13 +29,15 @@ bool may_stream(const T* target, index_t values, std::initializer_list<index_t> 
            reinterpret_cast<std::uintptr_t>(target) % kAlignment == 0;
 }
 
-// A target of so many rows and columns, which may be a part of a larger one (a phase of a gradient).
+// A target of so many rows and columns, which may be a part of a larger one (a phase of a gradient). Rows are written
+// in pieces of so many columns, those of a group or of a task.
 template <class T>
-bool may_stream(const TensorView<T>& target, index_t batch, index_t rows, index_t columns,
+bool may_stream(const TensorView<T>& target, index_t batch, index_t rows, index_t columns, index_t piece,
                 index_t share = kStreamedShare) {
-    const index_t values = std::max(rows * columns, batch * target.batch_stride);
+    const index_t values = std::max(rows * columns, batch * target.batch_stride), inside = piece < columns ? piece : 0;
     return may_stream(target.data, values,
-                      {target.batch_stride, columns, target.strides[0], target.strides[1], target.strides[2]}, share);
+                      {target.batch_stride, columns, inside, target.strides[0], target.strides[1], target.strides[2]},
+                      share);
 }
 
 }  // namespace fastconv
