@@ -69,7 +69,7 @@ const KernelTable& current_kernels() { return *current_level().kernels; }
 
 const KernelTable& kernels_of_rows(index_t bytes) {
     const KernelTable& widest = current_kernels();
-#if defined(FASTCONV_AVX512)
+#if defined(__x86_64__) && defined(FASTCONV_AVX512)
     constexpr index_t kHalf = 32;
     if (&widest == &kernels_avx512 && bytes <= kHalf) return kernels_avx2;
 #else
